@@ -1,0 +1,49 @@
+//! Per-CPU counters that the kernel side keeps. Losses are first-class numbers: user space adds the CPUs up and shows
+//! them in findings and in diagnostics.
+
+/// One CPU's counters, monotonic since load.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Execs that the exec program looked at.
+    pub execs_seen: u64,
+    /// Records handed to the ring buffer.
+    pub records_sent: u64,
+    /// Records lost because the ring buffer was full.
+    pub ring_full: u64,
+    /// Execs whose descriptor table could not be read; such an exec is not judged.
+    pub read_failed_streams: u64,
+    /// Sockets whose kernel object could not be read.
+    pub read_failed_socket: u64,
+    /// Argument lists that could not be read, or only in part.
+    pub read_failed_argv: u64,
+    /// Paths (executed file, working directory, script) that could not be read.
+    pub read_failed_path: u64,
+    /// Processes or sockets whose end will not be reported, because a tracking map was full.
+    pub tracking_full: u64,
+}
+
+impl Counters {
+    /// Adds another CPU's counters to these.
+    pub fn add(&mut self, other: &Self) {
+        // Exhaustive, so that a new counter can't be forgotten.
+        let Self {
+            execs_seen,
+            records_sent,
+            ring_full,
+            read_failed_streams,
+            read_failed_socket,
+            read_failed_argv,
+            read_failed_path,
+            tracking_full,
+        } = other;
+        self.execs_seen += execs_seen;
+        self.records_sent += records_sent;
+        self.ring_full += ring_full;
+        self.read_failed_streams += read_failed_streams;
+        self.read_failed_socket += read_failed_socket;
+        self.read_failed_argv += read_failed_argv;
+        self.read_failed_path += read_failed_path;
+        self.tracking_full += tracking_full;
+    }
+}

@@ -1,0 +1,250 @@
+//! The records that cross the ring buffer. Each begins with a [`RecordHeader`]; an exec record is followed by a tail of
+//! `tail_len` bytes with the variable parts, in the order of [`ExecRecord`]'s `*_len` fields.
+//!
+//! Kinds, states and flags are plain integers here, never Rust enums: they come from another program and are checked
+//! where user space converts them.
+
+#[cfg(feature = "user")]
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// `RecordHeader::kind` of an [`ExecRecord`].
+pub const KIND_EXEC: u32 = 1;
+/// `RecordHeader::kind` of an [`ExitRecord`].
+pub const KIND_EXIT: u32 = 2;
+/// `RecordHeader::kind` of a [`SocketCloseRecord`].
+pub const KIND_SOCKET_CLOSE: u32 = 3;
+
+/// Most bytes of an argument list that cross the ring buffer.
+pub const ARGV_MAX: usize = 4096;
+/// Most bytes of one path component, its NUL included (`NAME_MAX` + 1).
+pub const NAME_MAX: usize = 256;
+/// Most components (and mount crossings) of one path.
+pub const PATH_DEPTH_MAX: usize = 64;
+/// Most bytes of one path.
+pub const PATH_MAX: usize = 4096;
+/// Most bytes of a name that the kernel holds as one string: the name given to exec, a cgroup's leaf.
+pub const TEXT_MAX: usize = 4096;
+/// Bytes of the tail of an exec record at most. Room for every part at its longest.
+pub const TAIL_MAX: usize = ARGV_MAX + 2 * PATH_MAX + TEXT_MAX + 2 * NAME_MAX;
+/// Ancestors that an exec record carries.
+pub const ANCESTORS_MAX: usize = 8;
+/// Descriptors of the parent that are compared with the streams: 0 to this, exclusive.
+pub const PARENT_FDS_MAX: usize = 256;
+
+/// `StreamRecord::kind`: what a standard stream is.
+pub mod stream_kind {
+    /// The descriptor is closed.
+    pub const CLOSED: u32 = 0;
+    /// An AF_INET socket.
+    pub const INET: u32 = 1;
+    /// An AF_INET6 socket.
+    pub const INET6: u32 = 2;
+    /// An AF_VSOCK socket.
+    pub const VSOCK: u32 = 3;
+    /// An AF_UNIX socket.
+    pub const UNIX: u32 = 4;
+    /// A socket of another family.
+    pub const OTHER_SOCKET: u32 = 5;
+    /// An anonymous pipe.
+    pub const PIPE: u32 = 6;
+    /// A named pipe.
+    pub const FIFO: u32 = 7;
+    /// A pseudo-terminal or another terminal.
+    pub const TERMINAL: u32 = 8;
+    /// A regular file.
+    pub const FILE: u32 = 9;
+    /// Anything else, `/dev/null` among it.
+    pub const OTHER: u32 = 10;
+}
+
+/// `StreamRecord::direction`.
+pub mod direction {
+    /// The socket was there before the sensor, or its protocol has no notion of it.
+    pub const UNKNOWN: u8 = 0;
+    /// This host connected.
+    pub const OUTBOUND: u8 = 1;
+    /// This host accepted.
+    pub const INBOUND: u8 = 2;
+}
+
+/// `ExecRecord::flags`.
+pub mod exec_flag {
+    /// More argument bytes exist than were copied.
+    pub const ARGV_TRUNCATED: u32 = 1 << 0;
+    /// The path of the executed file has more components or bytes than were copied.
+    pub const PATH_TRUNCATED: u32 = 1 << 1;
+    /// The executed file is a memfd.
+    pub const MEMFD: u32 = 1 << 2;
+    /// The executed file has no name in the file system any more.
+    pub const DELETED: u32 = 1 << 3;
+    /// The executed file is set-uid.
+    pub const SETUID: u32 = 1 << 4;
+    /// The executed file is set-gid.
+    pub const SETGID: u32 = 1 << 5;
+    /// An interpreter runs a script (`#!` or binfmt_misc): the exec'd name is the script's.
+    pub const SCRIPT: u32 = 1 << 6;
+    /// The working directory has more components or bytes than were copied.
+    pub const CWD_TRUNCATED: u32 = 1 << 7;
+}
+
+/// The beginning of every record.
+#[repr(C)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[derive(Clone, Copy, Debug)]
+pub struct RecordHeader {
+    /// One of the `KIND_*` constants.
+    pub kind: u32,
+    /// The CPU that wrote it.
+    pub cpu: u32,
+    /// Nanoseconds since boot, suspend included (`CLOCK_BOOTTIME`).
+    pub time_ns: u64,
+}
+
+/// One standard stream of a process at exec.
+#[repr(C)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[derive(Clone, Copy, Debug)]
+pub struct StreamRecord {
+    /// One of [`stream_kind`].
+    pub kind: u32,
+    /// `st_rdev` of a character device in the kernel's internal form (major << 20 | minor).
+    pub rdev: u32,
+    /// Inode number; for a socket or pipe the one that `/proc/PID/fd` shows.
+    pub inode: u64,
+    /// Socket cookie, 0 while the kernel has not given one.
+    pub cookie: u64,
+    /// Bytes that TCP has received on this socket, 0 for other transports.
+    pub bytes_received: u64,
+    /// Inode of the other end of an AF_UNIX socket, 0 if there is none.
+    pub peer_inode: u64,
+    /// Network namespace of a socket (inode number).
+    pub netns: u32,
+    /// The parent's descriptor that is the same open file, -1 if none below [`PARENT_FDS_MAX`] is.
+    pub parent_fd: i32,
+    /// `IPPROTO_*`.
+    pub protocol: u16,
+    /// `SOCK_*`.
+    pub socket_type: u16,
+    /// Host byte order.
+    pub local_port: u32,
+    /// Host byte order.
+    pub remote_port: u32,
+    /// IPv4 in the first four bytes, IPv6 in all; vsock: context id, native byte order, in the first four.
+    pub local_addr: [u8; 16],
+    /// Like `local_addr`.
+    pub remote_addr: [u8; 16],
+    /// `TCP_*` states of `include/net/tcp_states.h`, which other transports use too.
+    pub state: u8,
+    /// One of [`direction`].
+    pub direction: u8,
+    /// Whether the local port was chosen by the program (`SOCK_BINDPORT_LOCK`).
+    pub port_bound: u8,
+    /// Whether the descriptor is open for reading (1) and writing (2).
+    pub mode: u8,
+}
+
+/// A process above the one that exec'd.
+#[repr(C)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[derive(Clone, Copy, Debug)]
+pub struct AncestorRecord {
+    /// Nanoseconds since boot at which it started.
+    pub start_ns: u64,
+    /// Process id in the initial PID namespace; 0 ends the list.
+    pub tgid: u32,
+    /// Real user id.
+    pub uid: u32,
+    /// `task_struct.comm`, NUL-terminated.
+    pub comm: [u8; 16],
+}
+
+/// A process executed a program with a network socket among its standard streams.
+#[repr(C)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[derive(Clone, Copy, Debug)]
+pub struct ExecRecord {
+    /// `kind` is [`KIND_EXEC`].
+    pub header: RecordHeader,
+    /// Nanoseconds since boot at which the process started.
+    pub start_ns: u64,
+    /// Effective capabilities, bit by bit.
+    pub cap_effective: u64,
+    /// kernfs id of the cgroup that [`ExecRecord::cgroup_len`] names.
+    pub cgroup_id: u64,
+    /// Inode of the executed file.
+    pub exe_inode: u64,
+    /// Process id in the initial PID namespace.
+    pub tgid: u32,
+    /// Device of the executed file, kernel's internal form.
+    pub exe_dev: u32,
+    /// Real, effective ids.
+    pub uid: u32,
+    /// Real group id.
+    pub gid: u32,
+    /// Effective user id.
+    pub euid: u32,
+    /// Effective group id.
+    pub egid: u32,
+    /// Mount namespace (inode number).
+    pub mnt_ns: u32,
+    /// PID namespace for children (inode number).
+    pub pid_ns: u32,
+    /// Network namespace (inode number).
+    pub net_ns: u32,
+    /// User namespace (inode number).
+    pub user_ns: u32,
+    /// Owner of the executed file.
+    pub exe_uid: u32,
+    /// Bits of [`exec_flag`].
+    pub flags: u32,
+    /// `task_struct.comm`, NUL-terminated.
+    pub comm: [u8; 16],
+    /// Bytes in the tail: arguments, each NUL-terminated.
+    pub argv_len: u32,
+    /// Bytes in the tail: components of the executed file's path, leaf first, each NUL-terminated.
+    pub path_len: u32,
+    /// Bytes in the tail: components of the working directory, leaf first, each NUL-terminated.
+    pub cwd_len: u32,
+    /// Bytes in the tail: the name given to exec, NUL-terminated; present when an interpreter runs a script.
+    pub script_len: u32,
+    /// Bytes in the tail: the cgroup's leaf name, NUL-terminated.
+    pub cgroup_len: u32,
+    /// Bytes in the tail: the name of the cgroup above it, NUL-terminated.
+    pub cgroup_parent_len: u32,
+    /// stdin, stdout, stderr.
+    pub streams: [StreamRecord; 3],
+    /// The parent first.
+    pub ancestors: [AncestorRecord; ANCESTORS_MAX],
+}
+
+/// A process that an exec record spoke of (or the parent that holds its socket) ended.
+#[repr(C)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[derive(Clone, Copy, Debug)]
+pub struct ExitRecord {
+    /// `kind` is [`KIND_EXIT`].
+    pub header: RecordHeader,
+    /// Nanoseconds since boot at which the process started.
+    pub start_ns: u64,
+    /// Process id in the initial PID namespace.
+    pub tgid: u32,
+    /// Wait status, as `wait(2)` gives it.
+    pub status: u32,
+}
+
+/// A TCP-like socket that an exec record spoke of reached the state CLOSE.
+#[repr(C)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[derive(Clone, Copy, Debug)]
+pub struct SocketCloseRecord {
+    /// `kind` is [`KIND_SOCKET_CLOSE`].
+    pub header: RecordHeader,
+    /// Inode number of the socket, as in [`StreamRecord::inode`].
+    pub inode: u64,
+}
+
+// The derive refuses implicit padding too, but the kernel side is built without it.
+const _: () = {
+    assert!(size_of::<RecordHeader>() == 16);
+    assert!(size_of::<StreamRecord>() % 8 == 0);
+};

@@ -1,0 +1,6 @@
+//! The sensor's user-space side, as a library so that every room can be tested by itself.
+//!
+//! Data takes one way through the house, downwards only:
+//! `sources -> detect -> finding -> sinks`. `docs/architecture.md` has the picture.
+
+pub mod model;

@@ -1,0 +1,2 @@
+//! The `sensor-daemon` command: only dispatches to `cli/`.
+fn main() {}

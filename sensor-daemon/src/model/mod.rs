@@ -1,0 +1,293 @@
+//! What was seen: execs, streams, sockets, processes. Plain data; imports nothing else of ours, does nothing.
+//!
+//! Sources (`sources/`) make it, the engine (`detect/`) judges it. All of it serializes, so that what one machine saw
+//! can be replayed on another.
+
+mod program;
+mod socket;
+mod text;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    program::{Program, ProgramKind},
+    socket::{Direction, Endpoint, Socket, SocketState, Transport},
+    text::Text,
+};
+
+/// Nanoseconds since boot, suspend included (`CLOCK_BOOTTIME`). The only clock that the engine knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct BootTime(pub u64);
+
+impl BootTime {
+    /// Nanoseconds from `earlier` to this, 0 if it is not earlier.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// A process, told apart from later ones that get the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ProcessId {
+    /// Process id (thread group id) in the initial PID namespace.
+    pub pid: u32,
+    /// When it started.
+    pub start: BootTime,
+}
+
+/// Something that a source saw.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Observation {
+    /// A process executed a program and has a network socket among its standard streams.
+    Exec(Box<Exec>),
+    /// A process that an earlier exec spoke of ended.
+    Exit(Exit),
+    /// A socket that an earlier exec spoke of closed.
+    SocketClosed(SocketClosed),
+}
+
+/// One exec, as it stood when the new program had not run an instruction yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Exec {
+    /// When.
+    pub time: BootTime,
+    /// The process that exec'd.
+    pub process: ProcessId,
+    /// The kernel's short name of it (at most 15 bytes).
+    pub comm: Text,
+    /// Who it runs as.
+    pub credentials: Credentials,
+    /// The executed file: for a script, its interpreter.
+    pub executable: Executable,
+    /// What the executed file is.
+    pub program: Program,
+    /// The script, if an interpreter runs one: absolute where the working directory was known.
+    pub script: Option<Text>,
+    /// Working directory, absolute as the process sees it.
+    pub cwd: Option<Text>,
+    /// Arguments, the program's own name first.
+    pub argv: Vec<Text>,
+    /// More arguments, or more of the last one, exist than `argv` shows.
+    pub argv_truncated: bool,
+    /// Its control group.
+    pub cgroup: Cgroup,
+    /// Its namespaces.
+    pub namespaces: Namespaces,
+    /// stdin, stdout, stderr.
+    pub streams: [Stream; 3],
+    /// The parent first, then upwards.
+    pub ancestors: Vec<Ancestor>,
+}
+
+impl Exec {
+    /// The parent, while it is known.
+    #[must_use]
+    pub fn parent(&self) -> Option<&Ancestor> {
+        self.ancestors.first()
+    }
+}
+
+/// User and group ids and capabilities.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Credentials {
+    /// Real user id.
+    pub uid: u32,
+    /// Real group id.
+    pub gid: u32,
+    /// Effective user id.
+    pub euid: u32,
+    /// Effective group id.
+    pub egid: u32,
+    /// Effective capabilities, bit by bit (`include/uapi/linux/capability.h`).
+    pub capabilities: u64,
+}
+
+/// The file that was executed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Executable {
+    /// Absolute path as the process sees it; `memfd:NAME` for a memfd; `None` if it could not be read.
+    pub path: Option<Text>,
+    /// Leading components of `path` are missing.
+    pub path_truncated: bool,
+    /// Inode number.
+    pub inode: u64,
+    /// Device, in the kernel's internal form (major << 20 | minor).
+    pub device: u32,
+    /// Owner of the file.
+    pub owner: u32,
+    /// Lives in memory only (`memfd_create(2)`).
+    pub memfd: bool,
+    /// Has no name in the file system any more.
+    pub deleted: bool,
+    /// Runs as its owner.
+    pub setuid: bool,
+    /// Runs as its group.
+    pub setgid: bool,
+}
+
+/// Control group of a process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cgroup {
+    /// The kernel's id of it.
+    pub id: u64,
+    /// Last component of its path; empty for the root.
+    pub leaf: Text,
+    /// The component above; empty for the root.
+    pub parent: Text,
+}
+
+/// Namespaces of a process, each by inode number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Namespaces {
+    /// Mount.
+    pub mnt: u32,
+    /// PID, for children.
+    pub pid: u32,
+    /// Network.
+    pub net: u32,
+    /// User.
+    pub user: u32,
+}
+
+/// A process above the one that exec'd.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ancestor {
+    /// Which.
+    pub process: ProcessId,
+    /// Real user id.
+    pub uid: u32,
+    /// The kernel's short name of it.
+    pub comm: Text,
+    /// Its executable, if it still lived when looked at.
+    pub path: Option<Text>,
+    /// Its arguments, likewise; at most a few kilobytes.
+    pub argv: Vec<Text>,
+    /// What its executable is.
+    pub program: Program,
+}
+
+/// What a standard stream is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Stream {
+    /// A socket with a network peer: IPv4, IPv6, vsock.
+    Socket(Socket),
+    /// An AF_UNIX socket.
+    Unix {
+        /// Its inode number.
+        inode: u64,
+        /// Inode number of the other end.
+        peer: Option<u64>,
+    },
+    /// A socket of another family (netlink, packet, …).
+    OtherSocket {
+        /// Its inode number.
+        inode: u64,
+    },
+    /// An anonymous pipe.
+    Pipe {
+        /// Its inode number, the same at both ends.
+        inode: u64,
+    },
+    /// A named pipe.
+    Fifo {
+        /// Its inode number.
+        inode: u64,
+    },
+    /// A terminal.
+    Terminal {
+        /// Its device, kernel's internal form (major << 20 | minor).
+        device: u32,
+    },
+    /// A regular file.
+    File {
+        /// Its inode number.
+        inode: u64,
+    },
+    /// Anything else, `/dev/null` among it.
+    Other,
+    /// The descriptor is closed.
+    Closed,
+}
+
+impl Stream {
+    /// The network socket, if it is one.
+    #[must_use]
+    pub fn socket(&self) -> Option<&Socket> {
+        match self {
+            Self::Socket(socket) => Some(socket),
+            _ => None,
+        }
+    }
+
+    /// The stream's kind as one word.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Socket(_) => "socket",
+            Self::Unix { .. } => "unix socket",
+            Self::OtherSocket { .. } => "other socket",
+            Self::Pipe { .. } => "pipe",
+            Self::Fifo { .. } => "fifo",
+            Self::Terminal { .. } => "terminal",
+            Self::File { .. } => "file",
+            Self::Other => "other",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// The end of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// When.
+    pub time: BootTime,
+    /// Which.
+    pub process: ProcessId,
+    /// Wait status, as `wait(2)` gives it.
+    pub status: u32,
+}
+
+/// The end of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketClosed {
+    /// When.
+    pub time: BootTime,
+    /// Inode number of the socket.
+    pub inode: u64,
+}
+
+/// The machine that was watched: what a finding says of it, and how its clock relates to the calendar.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Host {
+    /// Its name.
+    pub hostname: String,
+    /// `/etc/machine-id`; empty where there is none.
+    pub machine_id: String,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+    /// Kernel release, as `uname -r` prints it.
+    pub kernel: String,
+    /// Unix time of boot in nanoseconds: what to add to a [`BootTime`].
+    pub boot_unix_ns: i64,
+}
+
+/// What was lost since the sensor started. All zero on a machine that is fine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Losses {
+    /// Events that found the ring buffer full.
+    pub ring_full: u64,
+    /// Kernel reads that failed, of any kind.
+    pub read_failures: u64,
+    /// Processes or sockets whose end will not be reported.
+    pub tracking_full: u64,
+    /// Finding lines that the output did not take in time.
+    pub output_dropped: u64,
+}
