@@ -17,6 +17,20 @@ pub struct Field {
     pub candidates: &'static [(&'static str, &'static str)],
     /// Whether the sensor can't work without it.
     pub required: bool,
+    /// Whether it is a bit-field: then the value is [`bitfield`].
+    pub bitfield: bool,
+}
+
+/// Packs the place of a bit-field: the byte that holds its first bit, and that bit's number in it.
+#[must_use]
+pub const fn bitfield(byte: u32, shift: u32) -> u32 {
+    shift << 24 | byte
+}
+
+/// Takes apart what [`bitfield`] packed: byte offset, shift.
+#[must_use]
+pub const fn bitfield_parts(packed: u32) -> (u32, u32) {
+    (packed & 0x00ff_ffff, packed >> 24)
 }
 
 macro_rules! offsets {
@@ -31,7 +45,8 @@ macro_rules! offsets {
         pub const FIELDS: &[Field] = &[ $( Field {
             name: stringify!($name),
             candidates: &[ $( ($structure, $path) ),+ ],
-            required: offsets!(@$need),
+            required: offsets!(@required $need),
+            bitfield: offsets!(@bitfield $need),
         } ),+ ];
 
         impl Offsets {
@@ -48,8 +63,10 @@ macro_rules! offsets {
             }
         }
     };
-    (@required) => { true };
-    (@optional) => { false };
+    (@required required) => { true };
+    (@required $other:ident) => { false };
+    (@bitfield bitfield) => { true };
+    (@bitfield $other:ident) => { false };
 }
 
 // Alternatives are for renames: kernfs_node.parent became __parent in 6.15; `skc_v6_*` exist with CONFIG_IPV6 only;
@@ -134,9 +151,8 @@ offsets! {
     sk_v6_rcv_saddr: optional "sock"."__sk_common.skc_v6_rcv_saddr";
     sk_type: required "sock"."sk_type";
     sk_protocol: required "sock"."sk_protocol";
-    sk_userlocks: optional "sock"."sk_userlocks";
+    sk_userlocks: bitfield "sock"."sk_userlocks";
     sk_socket: required "sock"."sk_socket";
-    sk_socket_inode: required "socket_alloc"."vfs_inode";
     tcp_bytes_received: optional "tcp_sock"."bytes_received";
     unix_peer: optional "unix_sock"."peer";
     vsock_local_port: optional "vsock_sock"."local_addr.svm_port";

@@ -1,2 +1,92 @@
+//! The kernel side: entry points only. `exec` builds the record of an exec, `streams` classifies descriptors, `path`
+//! walks dentries, `maps` holds what is shared with user space, `kernel` is the one room for unsafe memory access.
+//!
+//! Everything here has to pass the verifier of Linux 5.10, so loops have constant bounds, long-lived values stay in map
+//! memory rather than in registers (a state that differs only in a scalar's range is verified again), and helpers are
+//! those of 5.8 or older.
 #![no_std]
 #![no_main]
+
+mod exec;
+mod kernel;
+mod maps;
+mod path;
+mod streams;
+
+use aya_ebpf::{
+    EbpfContext as _,
+    macros::btf_tracepoint,
+    programs::BtfTracePointContext,
+};
+use sensor_common::record::direction;
+
+use crate::kernel::{Bprm, Sock, Task};
+
+/// Called when a process has taken over a new program and is about to run it: close-on-exec descriptors are gone, the
+/// new address space with its arguments is in place.
+///
+/// ```c
+/// // include/trace/events/sched.h, 3.4 to 7.3
+/// TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)
+/// ```
+#[btf_tracepoint(function = "sched_process_exec")]
+fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
+    let task = Task::from_context(ctx.arg(0));
+    let bprm = Bprm::from_context(ctx.arg(2));
+    exec::observe(&ctx, task, bprm);
+    0
+}
+
+/// Called when a thread ends; the last thread of a process finds no live one left.
+///
+/// ```c
+/// // include/trace/events/sched.h, up to 6.15
+/// TP_PROTO(struct task_struct *p)
+/// // from 6.16 on; `group_dead` is not used here, so that one program serves both
+/// TP_PROTO(struct task_struct *p, bool group_dead)
+/// ```
+#[btf_tracepoint(function = "sched_process_exit")]
+fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
+    let task = Task::from_context(ctx.arg(0));
+    if task.live_threads() == 0 {
+        maps::process_ended(task.tgid(), task.exit_code());
+    }
+    0
+}
+
+/// Called on every state change of a TCP, SCTP, DCCP or multipath TCP socket.
+///
+/// ```c
+/// // include/trace/events/sock.h, 4.16 to 7.3
+/// TP_PROTO(const struct sock *sk, const int oldstate, const int newstate)
+/// ```
+#[btf_tracepoint(function = "inet_sock_set_state")]
+fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
+    // include/net/tcp_states.h; a part of the user-space interface since `struct tcp_info`.
+    const ESTABLISHED: i32 = 1;
+    const SYN_SENT: i32 = 2;
+    const SYN_RECV: i32 = 3;
+    const CLOSE: i32 = 7;
+
+    let sock = Sock::from_context(ctx.arg(0));
+    let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
+    match (old, new) {
+        (_, SYN_SENT) => maps::set_direction(sock, direction::OUTBOUND),
+        // A simultaneous open passes here too, after SYN_SENT: the first word stands.
+        (SYN_RECV, ESTABLISHED) => maps::set_direction_if_unset(sock, direction::INBOUND),
+        (_, CLOSE) => maps::socket_closed(sock),
+        _ => {}
+    }
+    0
+}
+
+/// The programs call helpers that the kernel gives to GPL-compatible programs only.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "license")]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// Never reached: the code has no panicking path, and one would not pass the verifier.
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

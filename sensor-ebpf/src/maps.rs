@@ -1,0 +1,155 @@
+//! What the kernel side keeps and shares: the ring buffer, counters, scratch memory, and who is being followed.
+
+use aya_ebpf::{
+    bindings::{BPF_ANY, BPF_NOEXIST},
+    helpers::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns},
+    macros::map,
+    maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
+};
+use sensor_common::{
+    counters::Counters,
+    record::{self, ExecRecord, ExitRecord, PARENT_FDS_MAX, RecordHeader, SocketCloseRecord, TAIL_MAX, direction},
+};
+
+use crate::kernel::{Path, Sock};
+
+/// Records for user space. The daemon sets the size before load, by the number of CPUs.
+#[map]
+static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+
+#[map]
+static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
+
+#[map]
+static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// Processes whose end user space wants to know: process id -> start time.
+#[map]
+static TRACKED: HashMap<u32, u64> = HashMap::with_max_entries(16384, 0);
+
+/// Sockets whose end user space wants to know: address -> inode number.
+#[map]
+static WATCHED: HashMap<u64, u64> = HashMap::with_max_entries(8192, 0);
+
+/// Who opened each connection since the sensor started: address -> `direction`. The least recently used entry gives
+/// way on a host with more connections; such a socket's direction is then unknown.
+#[map]
+static DIRECTIONS: LruHashMap<u64, u8> = LruHashMap::with_max_entries(32768, 0);
+
+/// Where one CPU builds a record. The record and its tail lie next to each other, so that both go out in one piece.
+#[repr(C)]
+pub struct Scratch {
+    pub record: ExecRecord,
+    pub tail: [u8; TAIL_MAX],
+    /// Bytes of `tail` in use. In memory rather than in a register: the verifier then takes it for any number at every
+    /// use, and does not verify a loop anew for each range that it can have.
+    pub tail_len: u64,
+    /// Where the path walk is.
+    pub at: Path,
+    /// The parent's descriptors.
+    pub parent_files: [u64; PARENT_FDS_MAX],
+}
+
+/// This CPU's scratch memory. Only the exec program uses it, and the kernel does not let that program interrupt itself
+/// on one CPU.
+#[inline(always)]
+pub fn scratch() -> Option<*mut Scratch> {
+    SCRATCH.get_ptr_mut(0)
+}
+
+/// Changes this CPU's counters.
+#[inline(always)]
+pub fn count(change: impl FnOnce(&mut Counters)) {
+    if let Some(counters) = COUNTERS.get_ptr_mut(0) {
+        // SAFETY: the entry is this CPU's own and lives as long as the program.
+        change(unsafe { &mut *counters });
+    }
+}
+
+#[inline(always)]
+pub fn header(kind: u32) -> RecordHeader {
+    // SAFETY: helpers without arguments.
+    let (cpu, time_ns) = unsafe { (bpf_get_smp_processor_id(), bpf_ktime_get_boot_ns()) };
+    RecordHeader { kind, cpu, time_ns }
+}
+
+/// Sends the record that lies in `scratch`, with its tail.
+#[inline(always)]
+pub fn send_exec(scratch: *mut Scratch) {
+    // SAFETY: `scratch` is a map value of this CPU; `tail_len` is bounded by the comparison, for the verifier too.
+    let sent = unsafe {
+        let tail_len = core::ptr::read_volatile(&raw const (*scratch).tail_len);
+        if tail_len > TAIL_MAX as u64 {
+            return;
+        }
+        let size = size_of::<ExecRecord>() + tail_len as usize;
+        let bytes = core::slice::from_raw_parts(scratch.cast::<u8>(), size);
+        EVENTS.output::<[u8]>(bytes, 0).is_ok()
+    };
+    sent_or_lost(sent);
+}
+
+#[inline(always)]
+fn sent_or_lost(sent: bool) {
+    count(|counters| {
+        if sent {
+            counters.records_sent += 1;
+        } else {
+            counters.ring_full += 1;
+        }
+    });
+}
+
+/// Asks for a record at the end of this process.
+#[inline(always)]
+pub fn track_process(tgid: u32, start_ns: u64) {
+    if TRACKED.insert(&tgid, &start_ns, u64::from(BPF_ANY)).is_err() {
+        count(|counters| counters.tracking_full += 1);
+    }
+}
+
+/// Reports the end of a process, if anybody asked for it.
+#[inline(always)]
+pub fn process_ended(tgid: u32, status: u32) {
+    // SAFETY: the value is copied at once; entries of this map are never reused while a program reads them.
+    let Some(&start_ns) = (unsafe { TRACKED.get(&tgid) }) else { return };
+    let _ = TRACKED.remove(&tgid);
+    let exit = ExitRecord { header: header(record::KIND_EXIT), start_ns, tgid, status };
+    sent_or_lost(EVENTS.output::<ExitRecord>(&exit, 0).is_ok());
+}
+
+/// Asks for a record at the end of this socket.
+#[inline(always)]
+pub fn watch_socket(sock: Sock, inode: u64) {
+    if WATCHED.insert(&sock.address(), &inode, u64::from(BPF_ANY)).is_err() {
+        count(|counters| counters.tracking_full += 1);
+    }
+}
+
+#[inline(always)]
+pub fn set_direction(sock: Sock, value: u8) {
+    let _ = DIRECTIONS.insert(&sock.address(), &value, u64::from(BPF_ANY));
+}
+
+#[inline(always)]
+pub fn set_direction_if_unset(sock: Sock, value: u8) {
+    let _ = DIRECTIONS.insert(&sock.address(), &value, u64::from(BPF_NOEXIST));
+}
+
+#[inline(always)]
+pub fn direction_of(sock: Sock) -> u8 {
+    // SAFETY: the value is copied at once; a torn byte does not exist.
+    unsafe { DIRECTIONS.get(&sock.address()) }.copied().unwrap_or(direction::UNKNOWN)
+}
+
+/// Forgets a socket, and reports its end if anybody asked for it.
+#[inline(always)]
+pub fn socket_closed(sock: Sock) {
+    let address = sock.address();
+    let _ = DIRECTIONS.remove(&address);
+    // SAFETY: the value is copied at once; entries of this map are never reused while a program reads them.
+    let Some(&inode) = (unsafe { WATCHED.get(&address) }) else { return };
+    let _ = WATCHED.remove(&address);
+    let close = SocketCloseRecord { header: header(record::KIND_SOCKET_CLOSE), inode };
+    sent_or_lost(EVENTS.output::<SocketCloseRecord>(&close, 0).is_ok());
+}

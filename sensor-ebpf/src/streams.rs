@@ -1,0 +1,131 @@
+//! What a descriptor is. `has_network_socket` is the question asked of every exec on the machine; the rest runs for the
+//! few that it holds for.
+
+use sensor_common::record::{StreamRecord, stream_kind};
+
+use crate::{
+    kernel::{Fault, File, Sock},
+    maps,
+};
+
+// include/linux/socket.h, include/uapi/linux/in.h, include/uapi/linux/stat.h, include/linux/net.h: user-space interface.
+const AF_UNIX: u16 = 1;
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+const AF_VSOCK: u16 = 40;
+const IPPROTO_TCP: u16 = 6;
+const SOCK_STREAM: u16 = 1;
+const S_IFMT: u16 = 0o170_000;
+const S_IFSOCK: u16 = 0o140_000;
+const S_IFREG: u16 = 0o100_000;
+const S_IFCHR: u16 = 0o020_000;
+const S_IFIFO: u16 = 0o010_000;
+// include/uapi/linux/magic.h
+const PIPEFS_MAGIC: u64 = 0x5049_5045;
+
+/// Whether one of the three streams is a socket that a network peer can be at. Descriptors that share an open file, as
+/// those of most programs do, are looked at once.
+#[inline(always)]
+pub fn has_network_socket(files: &[File; 3]) -> Result<bool, Fault> {
+    let [stdin, stdout, stderr] = *files;
+    Ok(is_network_socket(stdin)?
+        || (stdout != stdin && is_network_socket(stdout)?)
+        || (stderr != stdout && stderr != stdin && is_network_socket(stderr)?))
+}
+
+#[inline(always)]
+fn is_network_socket(file: File) -> Result<bool, Fault> {
+    if file.0 == 0 || file.inode()?.mode()? & S_IFMT != S_IFSOCK {
+        return Ok(false);
+    }
+    let Some(sock) = file.socket()? else { return Ok(false) };
+    Ok(matches!(sock.family()?, AF_INET | AF_INET6 | AF_VSOCK))
+}
+
+/// Fills in what one stream is, and asks for a record at the end of its socket. A field that can't be read stays zero.
+#[inline(always)]
+pub fn classify(file: File, stream: &mut StreamRecord) -> Result<(), Fault> {
+    stream.parent_fd = -1;
+    if file.0 == 0 {
+        stream.kind = stream_kind::CLOSED;
+        return Ok(());
+    }
+    stream.kind = stream_kind::OTHER;
+    stream.mode = file.access();
+    let inode = file.inode()?;
+    stream.inode = inode.number();
+    match inode.mode()? & S_IFMT {
+        S_IFSOCK => {
+            if let Some(sock) = file.socket()? {
+                socket(sock, stream)?;
+            }
+        }
+        S_IFIFO => {
+            let (_, magic) = inode.file_system()?;
+            stream.kind = if magic == PIPEFS_MAGIC { stream_kind::PIPE } else { stream_kind::FIFO };
+        }
+        S_IFCHR => {
+            stream.rdev = inode.rdev();
+            if is_terminal(stream.rdev) {
+                stream.kind = stream_kind::TERMINAL;
+            }
+        }
+        S_IFREG => stream.kind = stream_kind::FILE,
+        _ => {}
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn socket(sock: Sock, stream: &mut StreamRecord) -> Result<(), Fault> {
+    stream.kind = stream_kind::OTHER_SOCKET;
+    let family = sock.family()?;
+    stream.state = sock.state();
+    stream.socket_type = sock.socket_type();
+    stream.protocol = sock.protocol();
+    stream.cookie = sock.cookie();
+    stream.netns = sock.netns();
+    match family {
+        AF_INET | AF_INET6 => {
+            let (local_port, remote_port) = sock.ports();
+            stream.local_port = u32::from(local_port);
+            stream.remote_port = u32::from(remote_port);
+            if family == AF_INET {
+                stream.kind = stream_kind::INET;
+                let (local, remote) = sock.ipv4();
+                stream.local_addr[..4].copy_from_slice(&local);
+                stream.remote_addr[..4].copy_from_slice(&remote);
+            } else {
+                stream.kind = stream_kind::INET6;
+                (stream.local_addr, stream.remote_addr) = sock.ipv6();
+            }
+            stream.port_bound = u8::from(sock.port_bound());
+            stream.direction = maps::direction_of(sock);
+            if stream.protocol == IPPROTO_TCP && stream.socket_type == SOCK_STREAM {
+                stream.bytes_received = sock.tcp_bytes_received();
+            }
+            maps::watch_socket(sock, stream.inode);
+        }
+        AF_VSOCK => {
+            stream.kind = stream_kind::VSOCK;
+            let ((local_cid, local_port), (remote_cid, remote_port)) = sock.vsock();
+            stream.local_port = local_port;
+            stream.remote_port = remote_port;
+            stream.local_addr[..4].copy_from_slice(&local_cid.to_ne_bytes());
+            stream.remote_addr[..4].copy_from_slice(&remote_cid.to_ne_bytes());
+        }
+        AF_UNIX => {
+            stream.kind = stream_kind::UNIX;
+            stream.peer_inode = sock.unix_peer().map_or(0, Sock::inode_number);
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Majors of Documentation/admin-guide/devices.txt: 4 and 5 are consoles, serial lines, `/dev/tty` and `/dev/ptmx`; 136
+/// to 143 are pseudo-terminals.
+#[inline(always)]
+fn is_terminal(rdev: u32) -> bool {
+    matches!(rdev >> 20, 4 | 5 | 136..=143)
+}
