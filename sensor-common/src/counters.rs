@@ -21,6 +21,8 @@ pub struct Counters {
     pub read_failed_path: u64,
     /// Processes or sockets whose end will not be reported, because a tracking map was full.
     pub tracking_full: u64,
+    /// Records lost because a program of the chain that builds them was not in place.
+    pub stage_missing: u64,
 }
 
 impl Counters {
@@ -36,6 +38,7 @@ impl Counters {
             read_failed_argv,
             read_failed_path,
             tracking_full,
+            stage_missing,
         } = other;
         self.execs_seen += execs_seen;
         self.records_sent += records_sent;
@@ -45,5 +48,6 @@ impl Counters {
         self.read_failed_argv += read_failed_argv;
         self.read_failed_path += read_failed_path;
         self.tracking_full += tracking_full;
+        self.stage_missing += stage_missing;
     }
 }

@@ -119,8 +119,10 @@ pub struct StreamRecord {
     pub peer_inode: u64,
     /// Network namespace of a socket (inode number).
     pub netns: u32,
-    /// The parent's descriptor that is the same open file, -1 if none below [`PARENT_FDS_MAX`] is.
-    pub parent_fd: i32,
+    /// Zero.
+    pub reserved: u32,
+    /// The parent's descriptors that are the same open file, bit by bit. Means nothing for a closed stream.
+    pub parent_fds: [u64; PARENT_FDS_MAX / 64],
     /// `IPPROTO_*`.
     pub protocol: u16,
     /// `SOCK_*`.
@@ -199,12 +201,12 @@ pub struct ExecRecord {
     pub flags: u32,
     /// `task_struct.comm`, NUL-terminated.
     pub comm: [u8; 16],
-    /// Bytes in the tail: arguments, each NUL-terminated.
-    pub argv_len: u32,
     /// Bytes in the tail: components of the executed file's path, leaf first, each NUL-terminated.
     pub path_len: u32,
     /// Bytes in the tail: components of the working directory, leaf first, each NUL-terminated.
     pub cwd_len: u32,
+    /// Bytes in the tail: arguments, each NUL-terminated.
+    pub argv_len: u32,
     /// Bytes in the tail: the name given to exec, NUL-terminated; present when an interpreter runs a script.
     pub script_len: u32,
     /// Bytes in the tail: the cgroup's leaf name, NUL-terminated.

@@ -1,5 +1,5 @@
 //! The kernel side: entry points only. `exec` builds the record of an exec, `streams` classifies descriptors, `path`
-//! walks dentries, `maps` holds what is shared with user space, `kernel` is the one room for unsafe memory access.
+//! walks dentries, `tail` appends, `maps` holds what is shared with user space, `kernel` is the one room for unsafe memory access.
 //!
 //! Everything here has to pass the verifier of Linux 5.10, so loops have constant bounds, long-lived values stay in map
 //! memory rather than in registers (a state that differs only in a scalar's range is verified again), and helpers are
@@ -12,12 +12,9 @@ mod kernel;
 mod maps;
 mod path;
 mod streams;
+mod tail;
 
-use aya_ebpf::{
-    EbpfContext as _,
-    macros::btf_tracepoint,
-    programs::BtfTracePointContext,
-};
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use sensor_common::record::direction;
 
 use crate::kernel::{Bprm, Sock, Task};
@@ -31,9 +28,21 @@ use crate::kernel::{Bprm, Sock, Task};
 /// ```
 #[btf_tracepoint(function = "sched_process_exec")]
 fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
-    let task = Task::from_context(ctx.arg(0));
-    let bprm = Bprm::from_context(ctx.arg(2));
-    exec::observe(&ctx, task, bprm);
+    exec::observe(&ctx, Task::from_context(ctx.arg(0)));
+    0
+}
+
+/// Second stage of `sched_process_exec`, called as its tail with the same arguments; not attached.
+#[btf_tracepoint(function = "sched_process_exec")]
+fn exec_process(ctx: BtfTracePointContext) -> i32 {
+    exec::describe_process(&ctx, Task::from_context(ctx.arg(0)));
+    0
+}
+
+/// Third stage, likewise.
+#[btf_tracepoint(function = "sched_process_exec")]
+fn exec_program(ctx: BtfTracePointContext) -> i32 {
+    exec::describe_program(&ctx, Task::from_context(ctx.arg(0)), Bprm::from_context(ctx.arg(2)));
     0
 }
 

@@ -4,14 +4,15 @@ use aya_ebpf::{
     bindings::{BPF_ANY, BPF_NOEXIST},
     helpers::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns},
     macros::map,
-    maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
+    maps::{HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
+    programs::BtfTracePointContext,
 };
 use sensor_common::{
     counters::Counters,
-    record::{self, ExecRecord, ExitRecord, PARENT_FDS_MAX, RecordHeader, SocketCloseRecord, TAIL_MAX, direction},
+    record::{self, ExecRecord, ExitRecord, RecordHeader, SocketCloseRecord, TAIL_MAX, direction},
 };
 
-use crate::kernel::{Path, Sock};
+use crate::kernel::{File, Path, Sock};
 
 /// Records for user space. The daemon sets the size before load, by the number of CPUs.
 #[map]
@@ -36,22 +37,45 @@ static WATCHED: HashMap<u64, u64> = HashMap::with_max_entries(8192, 0);
 #[map]
 static DIRECTIONS: LruHashMap<u64, u8> = LruHashMap::with_max_entries(32768, 0);
 
+/// Descriptors that are compared at once. Tables grow in multiples of 64 (`NR_OPEN_DEFAULT`).
+pub const FD_BLOCK: usize = 64;
+
 /// Where one CPU builds a record. The record and its tail lie next to each other, so that both go out in one piece.
 #[repr(C)]
 pub struct Scratch {
     pub record: ExecRecord,
     pub tail: [u8; TAIL_MAX],
-    /// Bytes of `tail` in use. In memory rather than in a register: the verifier then takes it for any number at every
-    /// use, and does not verify a loop anew for each range that it can have.
+    /// Bytes of `tail` in use.
     pub tail_len: u64,
     /// Where the path walk is.
-    pub at: Path,
-    /// The parent's descriptors.
-    pub parent_files: [u64; PARENT_FDS_MAX],
+    pub place: Path,
+    /// The standard streams.
+    pub files: [File; 3],
+    /// A block of the parent's table of `struct file *`.
+    pub parent_files: [u64; FD_BLOCK],
 }
 
-/// This CPU's scratch memory. Only the exec program uses it, and the kernel does not let that program interrupt itself
-/// on one CPU.
+/// The programs that the exec program goes on to.
+#[map]
+static STAGES: ProgramArray = ProgramArray::with_max_entries(2, 0);
+
+/// Index into `STAGES`; user space fills it in this order.
+#[derive(Clone, Copy)]
+pub enum Stage {
+    DescribeProcess = 0,
+    DescribeProgram = 1,
+}
+
+/// Goes on with another program and does not come back; an empty slot loses the record, and is counted.
+#[inline(always)]
+pub fn next_stage(ctx: &BtfTracePointContext, stage: Stage) {
+    // SAFETY: the programs in the array were loaded for the same tracepoint.
+    let _ = unsafe { STAGES.tail_call(ctx, stage as u32) };
+    count(|counters| counters.stage_missing += 1);
+}
+
+/// This CPU's scratch memory. Only the exec program and its stages use it, and the kernel does not let that program
+/// interrupt itself on one CPU.
 #[inline(always)]
 pub fn scratch() -> Option<*mut Scratch> {
     SCRATCH.get_ptr_mut(0)

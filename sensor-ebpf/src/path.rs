@@ -7,9 +7,8 @@
 use sensor_common::record::{NAME_MAX, PATH_DEPTH_MAX, PATH_MAX};
 
 use crate::{
-    exec::Tail,
     kernel::{Fault, Path},
-    maps::Scratch,
+    tail::Tail,
 };
 
 /// How a walk ended.
@@ -19,42 +18,49 @@ pub enum End {
     Root,
     /// At a file without a place in any directory, such as a memfd.
     Detached,
-    /// Before the top: too many components, or a name that could not be read.
+    /// Before the top: too many components or bytes.
     Truncated,
+    /// At a name or a link that could not be read.
+    Fault,
 }
 
 /// Appends the components of `path` to the tail.
+///
+/// Where the walk is lies in map memory between two steps: in registers, each step would multiply the states that the
+/// verifier has to follow.
 #[inline(always)]
-pub fn append(tail: &Tail, path: Path, root: Path) -> Result<End, Fault> {
-    let scratch: *mut Scratch = tail.scratch();
+pub fn append(tail: &Tail, path: Path, root: Path) -> End {
     let limit = tail.len() + (PATH_MAX - NAME_MAX) as u64;
-    // SAFETY: `scratch` is this CPU's map value. `at` lives there for the reason given at `tail_len`.
-    unsafe { (*scratch).at = path };
+    tail.set_place(path);
     for _ in 0..PATH_DEPTH_MAX {
-        // SAFETY: as above.
-        let at = unsafe { core::ptr::read_volatile(&raw const (*scratch).at) };
+        let at = tail.place();
         if at == root {
-            return Ok(End::Root);
+            return End::Root;
         }
-        let next = if at.is_mount_root()? {
-            let next = at.mountpoint()?;
-            if next.mount == at.mount {
-                return Ok(End::Root);
-            }
-            next
-        } else {
-            if tail.len() > limit {
-                return Ok(End::Truncated);
-            }
-            tail.append_str::<NAME_MAX>(at.name()?)?;
-            let next = at.parent()?;
-            if next.dentry == at.dentry {
-                return Ok(End::Detached);
-            }
-            next
-        };
-        // SAFETY: as above.
-        unsafe { (*scratch).at = next };
+        if tail.len() > limit {
+            return End::Truncated;
+        }
+        match step(tail, at) {
+            Ok(Step::Up(next)) => tail.set_place(next),
+            Ok(Step::Done(end)) => return end,
+            Err(Fault) => return End::Fault,
+        }
     }
-    Ok(End::Truncated)
+    End::Truncated
+}
+
+enum Step {
+    Up(Path),
+    Done(End),
+}
+
+#[inline(always)]
+fn step(tail: &Tail, at: Path) -> Result<Step, Fault> {
+    if at.is_mount_root()? {
+        let next = at.mountpoint()?;
+        return Ok(if next.mount == at.mount { Step::Done(End::Root) } else { Step::Up(next) });
+    }
+    tail.append_str::<NAME_MAX>(at.name()?)?;
+    let next = at.parent()?;
+    Ok(if next.dentry == at.dentry { Step::Done(End::Detached) } else { Step::Up(next) })
 }

@@ -45,7 +45,6 @@ fn is_network_socket(file: File) -> Result<bool, Fault> {
 /// Fills in what one stream is, and asks for a record at the end of its socket. A field that can't be read stays zero.
 #[inline(always)]
 pub fn classify(file: File, stream: &mut StreamRecord) -> Result<(), Fault> {
-    stream.parent_fd = -1;
     if file.0 == 0 {
         stream.kind = stream_kind::CLOSED;
         return Ok(());
