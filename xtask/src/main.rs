@@ -1,2 +1,106 @@
-//! xtask
-fn main() {}
+//! Everything that a contributor runs. This file holds the command line alone; each command is a module.
+
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod command;
+mod demo;
+mod run;
+mod sensor;
+mod setup;
+mod test;
+#[allow(dead_code, reason = "sensor-daemon's build script uses the rest")]
+mod toolchain;
+mod workspace;
+
+/// Sets up, builds, runs, tests and measures the sensor.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    after_help = "On a new machine, `cargo xtask run` is all that is needed: it installs what is missing, builds both \
+                  sides and starts the sensor. Loading programs into the kernel needs root."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install what building and running need
+    ///
+    /// That is a Rust compiler with its library sources (a rustup toolchain with rust-src, else Debian's rustc-web) and
+    /// bpf-linker, built against that compiler's LLVM and kept in the user's cache directory. Says what it installs and
+    /// why. Does nothing where nothing is missing. Where it can't install, it prints the commands that would.
+    Setup {
+        /// Also install what the end-to-end tests use: netcats, shells, interpreters, sshd, and the official parser of
+        /// Security Command Center findings
+        #[arg(long)]
+        tests: bool,
+    },
+    /// Set up and build the sensor, kernel side included
+    ///
+    /// Prints the path of the executable on stdout.
+    Build {
+        /// Build without optimisation, for a debugger (the kernel side is always optimised: the verifier wants it so)
+        #[arg(long)]
+        debug: bool,
+        #[arg(long, hide = true, conflicts_with = "debug", help = "The default")]
+        release: bool,
+    },
+    /// Set up, build, and start the sensor in the foreground
+    ///
+    /// Findings go to stdout: readable text on a terminal, else one JSON object a line. Diagnostics go to stderr.
+    /// Ctrl-C ends it.
+    #[command(after_help = "Examples:\n  cargo xtask run\n  cargo xtask run -- --format json --min-severity low")]
+    Run {
+        /// Arguments of `sensor-daemon run`
+        #[arg(last = true, value_name = "ARGS")]
+        arguments: Vec<OsString>,
+    },
+    /// Prove the project: rustfmt, clippy, unit tests, end-to-end tests (as root)
+    ///
+    /// Sets up first, with --tests. Stops at the first step that fails.
+    Test {
+        /// Run only the tests whose name contains this
+        filter: Option<String>,
+    },
+    /// Watch the sensor find a real reverse shell on loopback
+    ///
+    /// Starts the sensor, opens a shell to a listener of its own, types into it, shows the finding grow, ends both.
+    /// Succeeds only if exactly that happened.
+    Demo,
+    /// Measure what the sensor costs, against its budgets (up to 5 minutes, as root)
+    ///
+    /// A budget that is missed is shown, not an error: the machine may be busy.
+    Bench {
+        /// Also write the figures to this file, as JSON
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+}
+
+fn main() -> ExitCode {
+    match dispatch(Arguments::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(task: Task) -> Result<ExitCode> {
+    match task {
+        Task::Setup { tests } => setup::run(tests).map(|()| ExitCode::SUCCESS),
+        Task::Build { debug, release: _ } => run::build(debug).map(|()| ExitCode::SUCCESS),
+        Task::Run { arguments } => run::run(&arguments),
+        Task::Test { filter } => test::run(filter.as_deref()),
+        Task::Demo => demo::run().map(|()| ExitCode::SUCCESS),
+        Task::Bench { json } => bench::run(json.as_deref()).map(|()| ExitCode::SUCCESS),
+    }
+}

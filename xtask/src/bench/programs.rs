@@ -1,0 +1,95 @@
+//! Kernel time of each of the sensor's programs, from the kernel's own statistics.
+
+use std::{collections::BTreeMap, fs};
+
+use anyhow::{Context, Result, ensure};
+use aya::{
+    programs::loaded_programs,
+    sys::{Stats, enable_stats},
+};
+
+use super::{load, report::Report, resources};
+use crate::sensor::Sensor;
+
+/// Benign execs, on each core.
+const EXECS: usize = 5_000;
+/// The budget of DESIGN, in ns for one benign exec.
+const BUDGET: f64 = 500.0;
+
+/// Nanoseconds and runs of one program since it was loaded.
+#[derive(Clone, Copy, Default)]
+struct Use {
+    nanoseconds: u64,
+    runs: u64,
+}
+
+/// Runs a benign storm with statistics on. They cost something themselves, so no other measurement runs meanwhile.
+pub(super) fn measure(sensor: &Sensor, cores: &[usize], report: &mut Report) -> Result<()> {
+    let statistics = enable_stats(Stats::RunTime).context("the kernel's BPF statistics (Linux 5.8 or newer)")?;
+    let before = usage(sensor.pid())?;
+    let cpu_before = resources::Snapshot::take(sensor.pid())?;
+    load::storm(cores, EXECS)?;
+    let after = usage(sensor.pid())?;
+    let cpu = resources::Snapshot::take(sensor.pid())?.since(&cpu_before);
+    drop(statistics);
+
+    let execs = as_float(u64::try_from(EXECS * cores.len())?);
+    let mut total = 0.0;
+    let mut rows = Vec::new();
+    for (name, after) in after {
+        let before = before.get(&name).copied().unwrap_or_default();
+        let nanoseconds = as_float(after.nanoseconds - before.nanoseconds);
+        let runs = after.runs - before.runs;
+        total += nanoseconds;
+        rows.push((name, nanoseconds / as_float(runs.max(1)), runs));
+    }
+    report
+        .figure("kernel time of one benign exec", total / execs, "ns")
+        .budget(BUDGET)
+        .detail(format!("mean, all programs together, {execs} execs"));
+    for (name, mean, runs) in rows {
+        report
+            .figure(&format!("  {name}"), mean, "ns/run")
+            .detail(format!("{runs} runs"));
+    }
+    report
+        .figure("sensor's CPU for one benign exec", cpu.nanoseconds / execs, "ns")
+        .detail(format!("user space; {} wakeups in all", cpu.switches));
+    Ok(())
+}
+
+/// What the programs that this process holds have used, by name.
+fn usage(pid: u32) -> Result<BTreeMap<String, Use>> {
+    let ids = program_ids(pid)?;
+    let mut found = BTreeMap::new();
+    for program in loaded_programs() {
+        // Another process may unload one between being listed and being asked.
+        let Ok(program) = program else { continue };
+        if ids.contains(&program.id()) {
+            let name = program.name_as_str().unwrap_or("(no name)").to_owned();
+            let used: &mut Use = found.entry(name).or_default();
+            used.nanoseconds += u64::try_from(program.run_time().as_nanos())?;
+            used.runs += program.run_count();
+        }
+    }
+    ensure!(!found.is_empty(), "the sensor holds no loaded program");
+    Ok(found)
+}
+
+/// The kernel tells in fdinfo which program a descriptor (of a program or of a link) stands for.
+fn program_ids(pid: u32) -> Result<Vec<u32>> {
+    let directory = format!("/proc/{pid}/fdinfo");
+    let entries = fs::read_dir(&directory).with_context(|| format!("the sensor's {directory}"))?;
+    let texts = entries.filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok());
+    Ok(texts
+        .filter_map(|text| {
+            text.lines()
+                .find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok())
+        })
+        .collect())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+fn as_float(number: u64) -> f64 {
+    number as f64
+}

@@ -1,0 +1,93 @@
+//! Memory of the sensor, and what it does while nothing matches.
+
+use std::{fs, path::Path, time::Duration};
+
+use anyhow::{Context, Result};
+
+use super::report::Report;
+use crate::sensor::Sensor;
+
+/// How long it is watched.
+const IDLE: Duration = Duration::from_secs(10);
+/// The budgets of DESIGN.
+const STEADY_MB: f64 = 12.0;
+const PEAK_MB: f64 = 40.0;
+const WAKEUPS_PER_SECOND: f64 = 1.0;
+const CPU_PERCENT: f64 = 0.05;
+
+/// Watches a sensor that has just become ready.
+pub(super) fn measure(sensor: &Sensor, report: &mut Report) -> Result<()> {
+    let before = Snapshot::take(sensor.pid())?;
+    // Time itself is what is measured here.
+    std::thread::sleep(IDLE);
+    let used = Snapshot::take(sensor.pid())?.since(&before);
+    let status = read(Path::new(&format!("/proc/{}/status", sensor.pid())))?;
+    report
+        .figure("resident memory, steady", megabytes(&status, "VmRSS:")?, "MB")
+        .budget(STEADY_MB)
+        .detail(format!("{} s after start", IDLE.as_secs()));
+    report
+        .figure("resident memory, peak", megabytes(&status, "VmHWM:")?, "MB")
+        .budget(PEAK_MB);
+    let seconds = IDLE.as_secs_f64();
+    report
+        .figure("CPU while idle", used.nanoseconds / 1e9 / seconds * 100.0, "%")
+        .budget(CPU_PERCENT)
+        .detail(format!("0.0 %, that is below {CPU_PERCENT}"));
+    report
+        .figure("wakeups while idle", used.switches / seconds, "per s")
+        .budget(WAKEUPS_PER_SECOND);
+    Ok(())
+}
+
+/// What all threads of a process have used since it began.
+pub(super) struct Snapshot {
+    /// On a CPU.
+    pub(super) nanoseconds: f64,
+    /// Times that a thread gave up or lost its CPU.
+    pub(super) switches: f64,
+}
+
+impl Snapshot {
+    /// As the kernel counts it now.
+    pub(super) fn take(pid: u32) -> Result<Self> {
+        let mut taken = Self {
+            nanoseconds: 0.0,
+            switches: 0.0,
+        };
+        let tasks = format!("/proc/{pid}/task");
+        for task in fs::read_dir(&tasks).with_context(|| tasks.clone())? {
+            let task = task?.path();
+            // In ns, where `stat` counts in ticks of 10 ms.
+            let schedstat = read(&task.join("schedstat"))?;
+            taken.nanoseconds += schedstat.split(' ').next().unwrap_or_default().parse::<f64>()?;
+            let status = read(&task.join("status"))?;
+            taken.switches +=
+                field(&status, "voluntary_ctxt_switches:")? + field(&status, "nonvoluntary_ctxt_switches:")?;
+        }
+        Ok(taken)
+    }
+
+    /// The difference.
+    pub(super) fn since(&self, before: &Self) -> Self {
+        Self {
+            nanoseconds: self.nanoseconds - before.nanoseconds,
+            switches: self.switches - before.switches,
+        }
+    }
+}
+
+fn megabytes(status: &str, name: &str) -> Result<f64> {
+    Ok(field(status, name)? * 1024.0 / 1e6)
+}
+
+fn field(status: &str, name: &str) -> Result<f64> {
+    let value = status
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok());
+    value.with_context(|| format!("no {name} in the sensor's status"))
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("{}", path.display()))
+}

@@ -1,0 +1,188 @@
+//! What is needed from the distribution: each package, the file that proves it is there, and why it is needed.
+
+use std::path::Path;
+
+/// A row of the tables below.
+pub(super) struct Package {
+    pub(super) name: &'static str,
+    /// Any of these files proves that it is there, however it was installed. `*` stands for one directory's name.
+    pub(super) proof: &'static [&'static str],
+    pub(super) why: &'static str,
+}
+
+/// A package that is to be installed.
+pub(super) struct Needed {
+    pub(super) name: String,
+    pub(super) why: String,
+}
+
+impl From<&Package> for Needed {
+    fn from(package: &Package) -> Self {
+        Self {
+            name: package.name.into(),
+            why: package.why.into(),
+        }
+    }
+}
+
+/// What building bpf-linker takes, besides LLVM.
+pub(super) const BUILD: &[Package] = &[
+    Package {
+        name: "build-essential",
+        proof: &["/usr/bin/c++"],
+        why: "a C compiler and linker, which Rust links programs with",
+    },
+    Package {
+        name: "libzstd-dev",
+        proof: &["/usr/lib/*/libzstd.so", "/usr/lib/libzstd.so", "/usr/lib64/libzstd.so"],
+        why: "LLVM needs it; bpf-linker links LLVM",
+    },
+    Package {
+        name: "zlib1g-dev",
+        proof: &["/usr/lib/*/libz.so", "/usr/lib/libz.so", "/usr/lib64/libz.so"],
+        why: "LLVM needs it; bpf-linker links LLVM",
+    },
+];
+
+/// The distribution's compiler, for where no rustup toolchain will do.
+pub(super) const COMPILER: &[Package] = &[
+    Package {
+        name: "rustc-web",
+        proof: &[],
+        why: "a Rust compiler whose library sources can be had here",
+    },
+    Package {
+        name: "cargo-web",
+        proof: &[],
+        why: "the cargo that goes with it",
+    },
+    Package {
+        name: "rust-web-src",
+        proof: &[],
+        why: "its library sources: `core` is built for the BPF target",
+    },
+];
+
+/// What the end-to-end tests attack with, and what they prove the sensor to be quiet about.
+pub(super) const TESTS: &[Package] = &[
+    Package {
+        name: "netcat-traditional",
+        proof: &["/usr/bin/nc.traditional", "/bin/nc.traditional"],
+        why: "nc -e",
+    },
+    Package {
+        name: "ncat",
+        proof: &["/usr/bin/ncat"],
+        why: "ncat -e, which relays through pipes",
+    },
+    Package {
+        name: "socat",
+        proof: &["/usr/bin/socat"],
+        why: "shells behind a socketpair or a pty",
+    },
+    Package {
+        name: "busybox-static",
+        proof: &["/bin/busybox"],
+        why: "busybox nc -e, and a static shell",
+    },
+    Package {
+        name: "zsh",
+        proof: &["/usr/bin/zsh", "/bin/zsh"],
+        why: "a shell with sockets of its own (ztcp)",
+    },
+    Package {
+        name: "php-cli",
+        proof: &["/usr/bin/php"],
+        why: "a PHP reverse shell",
+    },
+    Package {
+        name: "ruby",
+        proof: &["/usr/bin/ruby"],
+        why: "a Ruby reverse shell",
+    },
+    Package {
+        name: "perl",
+        proof: &["/usr/bin/perl"],
+        why: "a Perl reverse shell",
+    },
+    Package {
+        name: "python3",
+        proof: &["/usr/bin/python3"],
+        why: "a Python reverse shell, and the parser of findings",
+    },
+    Package {
+        name: "python3-venv",
+        proof: &["/usr/lib/*/ensurepip/__main__.py", "/usr/lib64/*/ensurepip/__main__.py"],
+        why: "a place of its own for the parser of findings",
+    },
+    Package {
+        name: "gcc",
+        proof: &["/usr/bin/gcc"],
+        why: "attackers written in C",
+    },
+    Package {
+        name: "golang-go",
+        proof: &["/usr/bin/go"],
+        why: "a static attacker written in Go",
+    },
+    Package {
+        name: "openssh-server",
+        proof: &["/usr/sbin/sshd"],
+        why: "real logins that must raise nothing (Debian also starts its ssh service)",
+    },
+    Package {
+        name: "openssh-client",
+        proof: &["/usr/bin/ssh"],
+        why: "the other end of those logins",
+    },
+    Package {
+        name: "iproute2",
+        proof: &["/sbin/ip", "/usr/sbin/ip", "/usr/bin/ip"],
+        why: "network namespaces",
+    },
+];
+
+/// The rows of `table` that nothing proves.
+pub(super) fn missing(table: &[Package]) -> Vec<Needed> {
+    table
+        .iter()
+        .filter(|package| !package.proof.iter().any(|path| exists(path)))
+        .map(Needed::from)
+        .collect()
+}
+
+/// The package with the headers and libraries of an LLVM.
+pub(super) fn llvm(major: u32) -> String {
+    format!("llvm-{major}-dev")
+}
+
+/// The same as a row.
+pub(super) fn llvm_needed(major: u32) -> Needed {
+    Needed {
+        name: llvm(major),
+        why: format!("bpf-linker has to use the compiler's LLVM, which is {major}"),
+    }
+}
+
+fn exists(pattern: &str) -> bool {
+    let Some((before, after)) = pattern.split_once("/*/") else {
+        return Path::new(pattern).exists();
+    };
+    let entries = Path::new(before).read_dir().into_iter().flatten();
+    entries
+        .filter_map(Result::ok)
+        .any(|entry| entry.path().join(after).exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::exists;
+
+    #[test]
+    fn a_star_stands_for_one_directory() {
+        assert!(exists("/proc/*/status"));
+        assert!(exists("/proc/self/status"));
+        assert!(!exists("/proc/*/no such file"));
+        assert!(!exists("/no such directory/*/status"));
+    }
+}
