@@ -3,4 +3,6 @@
 //! Data takes one way through the house, downwards only:
 //! `sources -> detect -> finding -> sinks`. `docs/architecture.md` has the picture.
 
+pub mod detect;
+pub mod finding;
 pub mod model;

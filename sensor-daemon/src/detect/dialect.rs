@@ -1,0 +1,227 @@
+//! Command-line dialects of shells and interpreters: which options bring a program along, which take a value. Owns the
+//! tables only; [`super::argv`] walks an argument list by them.
+
+/// How one family of programs reads its options. Single letters in the order in which `getopt` would meet them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dialect {
+    /// Program names, without version suffixes.
+    names: &'static [&'static str],
+    /// Letters that bring program text (or a module): input is then data.
+    pub(super) code: &'static str,
+    /// Letters whose value is a program file.
+    pub(super) file: &'static str,
+    /// Letters that take a value: the rest of the word, else the next argument.
+    pub(super) value: &'static str,
+    /// Letters whose optional value is the rest of the word.
+    pub(super) rest: &'static str,
+    /// Letters that take the next argument while the word goes on (`set -eo pipefail`).
+    pub(super) next: &'static str,
+    /// Letters after which commands are read from input whatever else there is (`python -i`).
+    pub(super) input: &'static str,
+    /// Letters after which operands are parameters, not a script (`sh -s`).
+    pub(super) parameters: &'static str,
+    /// Long options that bring program text or print something and end.
+    pub(super) long_code: &'static [&'static str],
+    /// Long options whose value is a program file.
+    pub(super) long_file: &'static [&'static str],
+    /// Long options that take the next argument.
+    pub(super) long_value: &'static [&'static str],
+    /// Long options like `input`.
+    pub(super) long_input: &'static [&'static str],
+    /// A program option ends the options (`python -c CODE ARGS`), and its value is not looked at.
+    pub(super) code_stops: bool,
+    /// `+x` is an option too, and `-` alone ends the options instead of naming input.
+    pub(super) shell: bool,
+    /// What follows `--` are parameters (`php -- ARGS` reads its program from input).
+    pub(super) dashes_end_program: bool,
+    /// Operands that are subcommands which read commands (`deno repl`, `deno run -`): the first is skipped.
+    pub(super) subcommands: &'static [&'static str],
+    /// It never takes its program from input unless a file option names input (awk).
+    pub(super) needs_program: bool,
+}
+
+const PLAIN: Dialect = Dialect {
+    names: &[],
+    code: "cerm",
+    file: "f",
+    value: "",
+    rest: "",
+    next: "",
+    input: "",
+    parameters: "",
+    long_code: &["--help", "--version", "--eval"],
+    long_file: &["--file"],
+    long_value: &[],
+    long_input: &[],
+    code_stops: false,
+    shell: false,
+    dashes_end_program: false,
+    subcommands: &[],
+    needs_program: false,
+};
+
+/// bash, and what a shell of unknown make is taken for.
+const BOURNE: Dialect = Dialect {
+    names: &["bash", "sh", "dash", "ash", "hush", "rbash"],
+    code: "c",
+    file: "",
+    next: "oO",
+    parameters: "s",
+    long_code: &["--help", "--version", "--dump-strings", "--dump-po-strings"],
+    long_file: &[],
+    long_value: &["--rcfile", "--init-file"],
+    shell: true,
+    ..PLAIN
+};
+
+const DIALECTS: &[Dialect] = &[
+    BOURNE,
+    // Here the rest of the word is the option's name: `-opipefail`.
+    Dialect {
+        names: &["zsh", "ksh", "rksh", "mksh", "lksh", "oksh", "pdksh", "yash"],
+        value: "oT",
+        next: "",
+        long_value: &["--emulate", "--rcfile", "--profile"],
+        ..BOURNE
+    },
+    Dialect {
+        names: &["csh", "tcsh", "bsd-csh"],
+        next: "",
+        ..BOURNE
+    },
+    Dialect {
+        names: &["fish"],
+        value: "CdofD",
+        next: "",
+        parameters: "",
+        long_code: &["--command", "--help", "--version"],
+        long_value: &["--init-command", "--debug", "--debug-output", "--features", "--profile"],
+        ..BOURNE
+    },
+    Dialect {
+        names: &["python", "pypy", "micropython"],
+        code: "cmhV",
+        file: "",
+        value: "WXQ",
+        input: "i",
+        long_code: &["--help", "--version"],
+        long_file: &[],
+        long_value: &["--check-hash-based-pycs"],
+        code_stops: true,
+        ..PLAIN
+    },
+    Dialect {
+        names: &["perl"],
+        code: "eEvVh",
+        file: "",
+        value: "I",
+        rest: "CDFMmilx0",
+        // The debugger takes commands: `perl -de 1`.
+        input: "d",
+        ..PLAIN
+    },
+    Dialect {
+        names: &["ruby", "jruby", "truffleruby"],
+        code: "ehc",
+        file: "",
+        value: "ICrE",
+        rest: "FKTWix0",
+        long_value: &["--encoding", "--external-encoding", "--internal-encoding"],
+        ..PLAIN
+    },
+    Dialect {
+        names: &["php"],
+        code: "rBRESimvhslw",
+        file: "fF",
+        value: "dctz",
+        input: "a",
+        long_code: &[
+            "--run",
+            "--process-code",
+            "--process-begin",
+            "--server",
+            "--info",
+            "--version",
+            "--help",
+        ],
+        long_file: &["--file", "--process-file"],
+        long_value: &["--define", "--php-ini", "--docroot"],
+        long_input: &["--interactive"],
+        dashes_end_program: true,
+        ..PLAIN
+    },
+    // Both take the script from the server, in the environment.
+    Dialect {
+        names: &["php-cgi", "php-fpm"],
+        needs_program: true,
+        ..PLAIN
+    },
+    Dialect {
+        names: &["lua", "luajit", "texlua"],
+        code: "e",
+        file: "",
+        value: "lj",
+        rest: "O",
+        input: "i",
+        ..PLAIN
+    },
+    Dialect {
+        names: &["node", "nodejs"],
+        code: "epcvh",
+        file: "",
+        value: "rC",
+        input: "i",
+        long_code: &["--eval", "--print", "--check", "--test", "--version", "--help"],
+        long_file: &[],
+        long_value: &[
+            "--require",
+            "--import",
+            "--loader",
+            "--experimental-loader",
+            "--conditions",
+            "--env-file",
+        ],
+        long_input: &["--interactive"],
+        ..PLAIN
+    },
+    Dialect {
+        names: &["deno", "bun"],
+        code: "ep",
+        value: "",
+        subcommands: &["repl", "run"],
+        ..PLAIN
+    },
+    Dialect {
+        names: &["tclsh", "wish", "jimsh"],
+        code: "",
+        file: "",
+        long_code: &[],
+        ..PLAIN
+    },
+    Dialect {
+        names: &["expect"],
+        code: "cvh",
+        file: "fb",
+        value: "",
+        input: "i",
+        ..PLAIN
+    },
+    Dialect {
+        names: &["awk", "gawk", "mawk", "nawk", "original-awk"],
+        code: "eh",
+        file: "fE",
+        value: "Fvil",
+        needs_program: true,
+        ..PLAIN
+    },
+];
+
+/// The dialect of the program with this name: its own, else that of a bash (`shell`) or a plain one.
+pub(super) fn of(name: &str, shell: bool) -> Dialect {
+    let base = name.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '_'));
+    let known = |name: &str| DIALECTS.iter().find(|dialect| dialect.names.contains(&name));
+    known(name)
+        .or_else(|| known(base))
+        .copied()
+        .unwrap_or(if shell { BOURNE } else { PLAIN })
+}

@@ -1,0 +1,361 @@
+//! The books of one incident: its sockets, processes and commands, and the snapshot of them. Every part is bounded. The
+//! engine decides what happens to it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::model::{BootTime, Direction, Exec, ProcessId, Socket, SocketState, Stream};
+
+use super::{
+    Command, EndReason, Incident, Severity, State, Technique, World,
+    incident::carried,
+    pacing::Pace,
+    rule::{self, Takeover},
+};
+
+/// Most commands kept of one incident.
+pub const COMMANDS_MAX: usize = 32;
+/// Most processes followed of one incident.
+pub(super) const PROCESSES_MAX: usize = 1024;
+/// Most sockets of one incident.
+pub(super) const SOCKETS_MAX: usize = 8;
+/// Most processes asked about in one look; each may cost a walk through `/proc/PID/fd`.
+const LOOK_MAX: usize = 64;
+
+/// What a process has to do with an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It executed a program with one of the sockets among its streams.
+    Executed,
+    /// It had the socket open when its child executed a program.
+    Holder,
+}
+
+/// What a look at the processes of an incident showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// One has a socket open.
+    Held,
+    /// None of those asked, but there are more.
+    Unfinished,
+    /// None.
+    Free,
+}
+
+/// An adopted judgement.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Judgement {
+    severity: Severity,
+    technique: Technique,
+    direction: Direction,
+}
+
+impl From<&Takeover<'_>> for Judgement {
+    fn from(takeover: &Takeover<'_>) -> Self {
+        let Takeover {
+            severity,
+            technique,
+            direction,
+            ..
+        } = *takeover;
+        Self {
+            severity,
+            technique,
+            direction,
+        }
+    }
+}
+
+impl Judgement {
+    fn strength(self) -> (Severity, bool) {
+        (self.severity, self.technique.is_shell())
+    }
+}
+
+/// One incident.
+#[derive(Debug)]
+pub(super) struct Tracked {
+    pub(super) judgement: Judgement,
+    pub(super) pace: Pace,
+    /// The deadline that the engine has queued for it.
+    pub(super) deadline: Option<BootTime>,
+    /// When to look at its processes next.
+    pub(super) look_at: BootTime,
+    /// When that was done last.
+    pub(super) looked: Option<BootTime>,
+    /// It ended before, once at least.
+    pub(super) ended_before: bool,
+    pub(super) updated: BootTime,
+    pub(super) ended: Option<(BootTime, EndReason)>,
+    opened: BootTime,
+    shell: Box<Exec>,
+    evidence: String,
+    commands: VecDeque<Command>,
+    /// Every exec, the shell's among them.
+    execs: u64,
+    /// Command count in the last snapshot.
+    commands_shown: u64,
+    /// Snapshots given.
+    updates: u64,
+    sockets: Vec<(Socket, Open)>,
+    processes: BTreeMap<ProcessId, Role>,
+    /// How many of `processes` are [`Role::Executed`].
+    executed: usize,
+}
+
+/// Whether a socket of an incident is still open, as far as is known.
+type Open = bool;
+
+impl Tracked {
+    pub(super) fn new(exec: Exec, judgement: Judgement, look_at: BootTime) -> Self {
+        Self {
+            judgement,
+            pace: Pace::default(),
+            deadline: None,
+            look_at,
+            looked: None,
+            ended_before: false,
+            updated: exec.time,
+            ended: None,
+            opened: exec.time,
+            evidence: rule::evidence(&exec, judgement.technique),
+            shell: Box::new(exec),
+            commands: VecDeque::new(),
+            execs: 1,
+            commands_shown: 0,
+            updates: 0,
+            sockets: Vec::new(),
+            processes: BTreeMap::new(),
+            executed: 0,
+        }
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.ended.is_none()
+    }
+
+    pub(super) fn severity(&self) -> Severity {
+        self.judgement.severity
+    }
+
+    /// Whether no evidence could be stronger.
+    pub(super) fn is_strongest(&self) -> bool {
+        self.judgement.strength() >= (Severity::Critical, true)
+    }
+
+    /// Takes another exec on its sockets, keeping at most `keep` commands; whether that raised the severity.
+    pub(super) fn absorb(&mut self, exec: Exec, judgement: Option<Judgement>, keep: usize) -> bool {
+        self.execs += 1;
+        self.updated = self.updated.max(exec.time);
+        let severity = self.judgement.severity;
+        let stronger = judgement.filter(|judgement| judgement.strength() > self.judgement.strength());
+        let Some(judgement) = stronger else {
+            self.commands.push_back(Command::from(exec));
+            while self.commands.len() > keep {
+                self.commands.pop_front();
+            }
+            return false;
+        };
+        self.judgement = judgement;
+        self.evidence = rule::evidence(&exec, judgement.technique);
+        let weaker = std::mem::replace(&mut self.shell, Box::new(exec));
+        // It is the oldest of all commands.
+        if self.commands.len() < keep {
+            self.commands.push_front(Command::from(*weaker));
+        }
+        judgement.severity > severity
+    }
+
+    /// Takes note of a socket, or of its new state; whether it is one of the incident's now.
+    pub(super) fn add_socket(&mut self, socket: &Socket) -> bool {
+        if let Some((known, open)) = self.sockets.iter_mut().find(|(known, _)| known.inode == socket.inode) {
+            *open |= socket.has_peer();
+            known.state = socket.state;
+            known.bytes_received = socket.bytes_received.max(known.bytes_received);
+            if known.direction == Direction::Unknown {
+                known.direction = socket.direction;
+            }
+            return true;
+        }
+        let room = self.sockets.len() < SOCKETS_MAX && socket.has_peer();
+        if room {
+            self.sockets.push((socket.clone(), true));
+        }
+        room
+    }
+
+    /// Whether `socket` is the connection that this incident knows under its inode number, not one that came later.
+    pub(super) fn is_same_connection(&self, socket: &Socket) -> bool {
+        let identity = |socket: &Socket| {
+            (
+                socket.inode,
+                socket.netns,
+                socket.transport,
+                socket.local,
+                socket.remote,
+            )
+        };
+        self.sockets
+            .iter()
+            .any(|(known, _)| identity(known) == identity(socket))
+    }
+
+    /// Takes note that a socket closed; whether another one is open.
+    pub(super) fn close_socket(&mut self, inode: u64) -> bool {
+        for (socket, open) in &mut self.sockets {
+            if socket.inode == inode {
+                *open = false;
+                socket.state = SocketState::Unconnected;
+            }
+        }
+        self.sockets.iter().any(|&(_, open)| open)
+    }
+
+    /// Inode numbers of all its sockets.
+    pub(super) fn inodes(&self) -> impl Iterator<Item = u64> + '_ {
+        self.sockets.iter().map(|(socket, _)| socket.inode)
+    }
+
+    /// Follows a process; whether there was room.
+    pub(super) fn add_process(&mut self, process: ProcessId, role: Role) -> bool {
+        let full = self.processes.len() >= PROCESSES_MAX;
+        match self.processes.get_mut(&process) {
+            Some(known) => {
+                if *known == Role::Holder && role == Role::Executed {
+                    *known = role;
+                    self.executed += 1;
+                }
+            }
+            None if full => return false,
+            None => {
+                self.processes.insert(process, role);
+                self.executed += usize::from(role == Role::Executed);
+            }
+        }
+        true
+    }
+
+    /// Forgets a process that ended.
+    pub(super) fn remove_process(&mut self, process: ProcessId) {
+        if self.processes.remove(&process) == Some(Role::Executed) {
+            self.executed -= 1;
+        }
+    }
+
+    /// Forgets all processes, and says which they were.
+    pub(super) fn take_processes(&mut self) -> impl Iterator<Item = ProcessId> + use<> {
+        self.executed = 0;
+        std::mem::take(&mut self.processes).into_keys()
+    }
+
+    /// How many processes that executed a program on its sockets live.
+    pub(super) fn executed(&self) -> usize {
+        self.executed
+    }
+
+    /// How many processes are followed.
+    pub(super) fn processes(&self) -> usize {
+        self.processes.len()
+    }
+
+    /// Asks whether a process still has a socket of it open. Those that have none are forgotten and put into `gone`.
+    pub(super) fn look(&mut self, world: &dyn World, gone: &mut Vec<ProcessId>) -> Look {
+        let open = || {
+            self.sockets
+                .iter()
+                .filter(|&&(_, open)| open)
+                .map(|(socket, _)| socket.inode)
+        };
+        let mut held = false;
+        for &process in self.processes.keys().take(LOOK_MAX) {
+            held = open().any(|inode| world.holds_socket(process, inode));
+            if held {
+                break;
+            }
+            gone.push(process);
+        }
+        for &process in gone.iter() {
+            self.remove_process(process);
+        }
+        match (held, self.processes.is_empty()) {
+            (true, _) => Look::Held,
+            (false, false) => Look::Unfinished,
+            (false, true) => Look::Free,
+        }
+    }
+
+    /// The incident as it stands; the next one starts counting from here.
+    pub(super) fn snapshot(&mut self, monitoring_ended: bool) -> Incident {
+        // Exhaustive, so that a new field can't be forgotten.
+        let Judgement {
+            severity,
+            technique,
+            direction,
+        } = self.judgement;
+        let command_count = self.execs - u64::from(technique.is_shell());
+        let new_commands = command_count.saturating_sub(self.commands_shown);
+        self.commands_shown = command_count;
+        self.updates += 1;
+        Incident {
+            update: self.updates,
+            state: if self.is_active() {
+                State::Active
+            } else {
+                State::Inactive
+            },
+            severity,
+            technique,
+            // The kernel may have learnt it since.
+            direction: match direction {
+                Direction::Unknown => self.sockets.first().map_or(direction, |(socket, _)| socket.direction),
+                known => known,
+            },
+            opened: self.opened,
+            updated: self.ended.map_or(self.updated, |(at, _)| at.max(self.updated)),
+            ended: self.ended.map(|(at, _)| at),
+            end_reason: self.ended.map(|(_, reason)| reason),
+            shell: Exec::clone(&self.shell),
+            commands: self.commands.iter().cloned().collect(),
+            command_count,
+            new_commands,
+            sockets: self.sockets.iter().map(|(socket, _)| socket.clone()).collect(),
+            carried: carried(&self.shell.streams),
+            loopback: self.sockets.iter().all(|(socket, _)| socket.remote.is_loopback()),
+            evidence: self.evidence.clone(),
+            monitoring_ended,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn commands(&self) -> usize {
+        self.commands.len()
+    }
+}
+
+/// The processes and sockets that an exec ties to an incident.
+pub(super) struct Ties {
+    pub(super) process: ProcessId,
+    /// The parent, if it has one of the sockets open.
+    pub(super) holder: Option<ProcessId>,
+    /// At most one for each stream, the input first.
+    pub(super) sockets: Vec<Socket>,
+}
+
+impl Ties {
+    pub(super) fn of(exec: &Exec) -> Self {
+        let mut sockets: Vec<Socket> = Vec::with_capacity(3);
+        for socket in exec.streams.iter().filter_map(Stream::socket) {
+            if sockets.iter().all(|other| other.inode != socket.inode) {
+                sockets.push(socket.clone());
+            }
+        }
+        let held = sockets
+            .iter()
+            .any(|socket| socket.has_peer() && socket.parent_fd.is_some());
+        let holder = exec.parent().filter(|_| held).map(|parent| parent.process);
+        Self {
+            process: exec.process,
+            holder,
+            sockets,
+        }
+    }
+}

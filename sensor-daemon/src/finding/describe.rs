@@ -1,0 +1,124 @@
+//! The sentences that findings say of an incident. No control character gets into them.
+
+use crate::{
+    detect::{Incident, State, Technique},
+    model::{Direction, Exec, Program, Socket, Text},
+};
+
+use super::time;
+
+/// Most characters of a foreign name in a sentence.
+const NAME_MAX: usize = 120;
+
+/// What happened, in one sentence.
+pub(super) fn sentence(incident: &Incident) -> String {
+    let shell = who(&incident.shell);
+    let connection = connection(incident);
+    let what = match incident.technique {
+        Technique::ReverseShell => format!("{shell} has its input and output on {connection}: a reverse shell"),
+        Technique::BindShell => format!("{shell} has its input and output on {connection}: a bind shell"),
+        Technique::RemoteShell => {
+            format!("{shell} has its input and output on {connection}: a shell under remote control")
+        }
+        Technique::InputOnlyShell => {
+            format!("{shell} reads its input from {connection}: it executes what the peer sends")
+        }
+        Technique::CommandLoop => {
+            let runner = incident.shell.parent().map_or_else(
+                || String::from("A program"),
+                |parent| format!("{} (pid {})", name(&parent.program, &parent.comm), parent.process.pid),
+            );
+            format!("{runner} reads {connection} and runs commands that answer to it, {shell} first: a command loop")
+        }
+        Technique::RemoteCommand => {
+            format!("{shell} has its input and output on {connection}: a program that the peer talks to directly")
+        }
+        Technique::InputOnlyCommand => format!("{shell} reads its input from {connection}"),
+    };
+    format!("{what}; {}.", course(incident))
+}
+
+/// How it went on.
+fn course(incident: &Incident) -> String {
+    let count = match (incident.technique.is_shell(), incident.command_count) {
+        (true, 0) => String::from("no command was run through it"),
+        (true, 1) => String::from("1 command was run through it"),
+        (true, count) => format!("{count} commands were run through it"),
+        (false, 1) => String::from("1 program was run on it"),
+        (false, count) => format!("{count} programs were run on it"),
+    };
+    if incident.state == State::Inactive {
+        format!("it ended after {}, and {count}", time::span(incident.duration()))
+    } else if incident.monitoring_ended {
+        format!("{count} until the sensor stopped following it")
+    } else {
+        format!("{count} so far")
+    }
+}
+
+/// The program, its file and process.
+fn who(exec: &Exec) -> String {
+    let mut words = name(&exec.program, &exec.comm);
+    if let Some(script) = &exec.script {
+        words.push_str(&format!(" running {}", shortened(script)));
+    }
+    let path = exec
+        .executable
+        .path
+        .as_ref()
+        .map_or_else(|| String::from("file unknown"), shortened);
+    format!(
+        "{words} ({path}, pid {}, user id {})",
+        exec.process.pid, exec.credentials.uid
+    )
+}
+
+/// A program's name for people: what it is, else what it calls itself.
+pub(super) fn name(program: &Program, comm: &Text) -> String {
+    if program.name.is_empty() {
+        shortened(comm)
+    } else {
+        shortened(&Text::from(program.name.as_str()))
+    }
+}
+
+/// A foreign name, short enough for a sentence.
+fn shortened(text: &Text) -> String {
+    let shown = text.for_terminal();
+    match shown.char_indices().nth(NAME_MAX) {
+        Some((end, _)) => format!("{}…", &shown[..end]),
+        None => shown,
+    }
+}
+
+/// The connection that carries the streams, or both of them.
+fn connection(incident: &Incident) -> String {
+    let Some(primary) = incident.primary() else {
+        return String::from("a network connection");
+    };
+    let answer = incident.shell.streams[1..]
+        .iter()
+        .filter_map(|stream| stream.socket())
+        .find(|socket| socket.has_peer() && socket.inode != primary.inode);
+    let one = one_connection(primary, incident.direction);
+    match answer {
+        Some(answer) if incident.carried[0] => {
+            format!("{one} and {} for output", one_connection(answer, answer.direction))
+        }
+        _ => one,
+    }
+}
+
+fn one_connection(socket: &Socket, direction: Direction) -> String {
+    let Socket { transport, remote, .. } = socket;
+    let here = if remote.is_loopback() {
+        " (loopback: this host itself)"
+    } else {
+        ""
+    };
+    match direction {
+        Direction::Outbound => format!("an outbound {transport} connection to {remote}{here}"),
+        Direction::Inbound => format!("an inbound {transport} connection from {remote}{here}"),
+        Direction::Unknown => format!("a network connection ({transport}) with {remote}{here}"),
+    }
+}

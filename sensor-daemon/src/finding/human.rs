@@ -1,0 +1,196 @@
+//! An incident for a person at a terminal: a few lines of at most [`COLUMNS`] columns. No byte of a watched process gets
+//! to the terminal but through `Text::for_terminal`.
+
+use std::fmt::Write;
+
+use crate::{
+    detect::{Incident, Severity, State, Technique},
+    model::{Direction, Host, Losses, Text},
+};
+
+use super::{describe, id::finding_id, time};
+
+/// The width of a line.
+const COLUMNS: usize = 80;
+/// Commands shown at a time.
+const COMMANDS_SHOWN: usize = 8;
+
+const BOLD: &str = "\x1b[1m";
+const RESET: &str = "\x1b[0m";
+
+/// A few lines, each ended by a newline, and an empty one. Escape sequences only with `colour`.
+#[must_use]
+pub fn human(incident: &Incident, host: &Host, losses: &Losses, colour: bool) -> String {
+    let mut out = String::new();
+    let state = match (incident.state, incident.monitoring_ended, incident.update) {
+        (State::Inactive, ..) => "ENDED",
+        (State::Active, true, _) => "LEFT OPEN",
+        (State::Active, false, 1) => "NEW",
+        (State::Active, false, _) => "UPDATE",
+    };
+    let (paint, reset) = if colour {
+        (paint(incident.severity), RESET)
+    } else {
+        ("", "")
+    };
+    let bold = if colour { BOLD } else { "" };
+    let _ = writeln!(
+        out,
+        "{} {paint}{}{reset} {bold}{state}{reset} {} {}",
+        time::of_day(incident.updated, host),
+        incident.severity.name(),
+        title(incident.technique),
+        &finding_id(incident, host)[..8],
+    );
+    wrap(&mut out, &describe::sentence(incident));
+    for socket in &incident.sockets {
+        let arrow = match socket.direction {
+            Direction::Outbound => "->",
+            Direction::Inbound => "<-",
+            Direction::Unknown => "--",
+        };
+        let text = format!("{} {} {arrow} {}", socket.transport, socket.local, socket.remote);
+        line(&mut out, "connection", &text);
+    }
+    let shell = &incident.shell;
+    let label = if incident.technique.is_shell() {
+        "shell"
+    } else {
+        "program"
+    };
+    line(
+        &mut out,
+        label,
+        &format!(
+            "{} {}",
+            shell.process.pid,
+            command_line(&shell.argv, shell.argv_truncated)
+        ),
+    );
+    if !incident.ancestors().is_empty() {
+        let chain: Vec<String> = incident
+            .ancestors()
+            .iter()
+            .map(|ancestor| {
+                format!(
+                    "{} ({})",
+                    describe::name(&ancestor.program, &ancestor.comm),
+                    ancestor.process.pid
+                )
+            })
+            .collect();
+        line(&mut out, "started by", &chain.join(" < "));
+    }
+    commands(&mut out, incident, host);
+    let Losses {
+        ring_full,
+        read_failures,
+        tracking_full,
+        output_dropped,
+    } = *losses;
+    if ring_full + read_failures + tracking_full + output_dropped > 0 {
+        let text = format!(
+            "{ring_full} events, {read_failures} reads, {tracking_full} ends, {output_dropped} output lines since start"
+        );
+        line(&mut out, "lost", &text);
+    }
+    out.push('\n');
+    out
+}
+
+/// The commands that came since the snapshot before.
+fn commands(out: &mut String, incident: &Incident, host: &Host) {
+    let new = usize::try_from(incident.new_commands).unwrap_or(usize::MAX);
+    let shown = new.min(COMMANDS_SHOWN).min(incident.commands.len());
+    // A technique without a shell counts the program shown above as its first command.
+    let above = usize::from(!incident.technique.is_shell() && incident.update == 1);
+    let hidden = new.saturating_sub(shown + above);
+    if hidden > 0 {
+        line(out, "commands", &format!("{hidden} earlier ones not shown"));
+    }
+    for command in &incident.commands[incident.commands.len() - shown..] {
+        let text = format!(
+            "{} {} {}",
+            time::of_day(command.time, host),
+            command.process.pid,
+            command_line(&command.argv, command.argv_truncated)
+        );
+        line(out, "command", &text);
+    }
+}
+
+fn title(technique: Technique) -> &'static str {
+    match technique {
+        Technique::ReverseShell => "reverse shell",
+        Technique::BindShell => "bind shell",
+        Technique::RemoteShell => "remote shell",
+        Technique::InputOnlyShell => "shell fed by a socket",
+        Technique::CommandLoop => "command loop",
+        Technique::RemoteCommand => "program on a socket",
+        Technique::InputOnlyCommand => "program fed by a socket",
+    }
+}
+
+fn paint(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical => "\x1b[1;97;41m",
+        Severity::High => "\x1b[1;31m",
+        Severity::Medium => "\x1b[1;33m",
+        Severity::Low => "\x1b[36m",
+    }
+}
+
+/// Arguments as they could have been typed.
+fn command_line(argv: &[Text], truncated: bool) -> String {
+    let mut words: Vec<String> = argv
+        .iter()
+        .map(|argument| {
+            let shown = argument.for_terminal();
+            let plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);
+            let quoted = shown.starts_with("$'");
+            if quoted || (!shown.is_empty() && shown.chars().all(plain)) {
+                shown
+            } else {
+                format!("'{}'", shown.replace('\'', "'\\''"))
+            }
+        })
+        .collect();
+    if truncated {
+        words.push(String::from("…"));
+    }
+    words.join(" ")
+}
+
+/// One labelled line, cut at the edge.
+fn line(out: &mut String, label: &str, text: &str) {
+    let whole = format!("  {label:<11} {text}");
+    match whole.char_indices().nth(COLUMNS) {
+        Some(_) => {
+            out.extend(whole.chars().take(COLUMNS - 1));
+            out.push('…');
+        }
+        None => out.push_str(&whole),
+    }
+    out.push('\n');
+}
+
+/// A sentence over several lines. A word longer than a line is left in one piece: the terminal breaks it.
+fn wrap(out: &mut String, sentence: &str) {
+    let mut used = 0;
+    for word in sentence.split(' ') {
+        let width = word.chars().count();
+        if used == 0 || used + 1 + width > COLUMNS {
+            if used > 0 {
+                out.push('\n');
+            }
+            out.push_str("  ");
+            used = 2;
+        } else {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += width;
+    }
+    out.push('\n');
+}

@@ -1,0 +1,211 @@
+//! `sourceProperties` of a finding: what Security Command Center has no field for. Its keys begin with a letter and hold
+//! letters, digits and underscores only.
+
+use serde::Serialize;
+
+use crate::{
+    detect::{Incident, State},
+    model::{Direction, Exec, Host, Losses, Namespaces, Socket, Text},
+};
+
+use super::{clip, scc::source_and_destination};
+
+const NAME_MAX: usize = 512;
+const PATH_MAX: usize = 1024;
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SourceProperties {
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    redirection: Option<Redirection>,
+    technique: &'static str,
+    direction: &'static str,
+    loopback_peer: bool,
+    evidence: String,
+    streams: [StreamProperties; 3],
+    sockets: Vec<SocketProperties>,
+    command_count: u64,
+    /// How many of them `processes` shows.
+    pub(super) commands_shown: usize,
+    /// Counts what was written of this finding.
+    update: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_reason: Option<&'static str>,
+    monitoring_ended: bool,
+    execution: Execution,
+    namespaces: Namespaces,
+    cgroup: CgroupProperties,
+    host: HostProperties,
+    losses: Losses,
+}
+
+/// The connection that standard input is redirected to, under the names of Google's own reverse-shell finding.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Redirection {
+    #[serde(rename = "Reverse_Shell_Stdin_Redirection_Dst_Ip")]
+    dst_ip: String,
+    #[serde(rename = "Reverse_Shell_Stdin_Redirection_Dst_Port")]
+    dst_port: u16,
+    #[serde(rename = "Reverse_Shell_Stdin_Redirection_Src_Ip")]
+    src_ip: String,
+    #[serde(rename = "Reverse_Shell_Stdin_Redirection_Src_Port")]
+    src_port: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StreamProperties {
+    name: &'static str,
+    kind: &'static str,
+    /// It is a socket with a peer.
+    carried: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SocketProperties {
+    transport: String,
+    direction: &'static str,
+    local: String,
+    remote: String,
+    /// As text: JSON numbers end at 2^53 for many readers.
+    inode: String,
+    network_namespace: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_received: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Execution {
+    program: String,
+    memfd: bool,
+    deleted: bool,
+    setuid: bool,
+    setgid: bool,
+    path_truncated: bool,
+    file_owner_id: u32,
+    effective_user_id: u32,
+    effective_group_id: u32,
+    /// Hexadecimal, bit by bit.
+    capabilities: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    working_directory: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct CgroupProperties {
+    id: String,
+    leaf: String,
+    parent: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HostProperties {
+    hostname: String,
+    boot_id: String,
+    machine_id: String,
+    kernel: String,
+}
+
+impl SourceProperties {
+    pub(super) fn of(incident: &Incident, host: &Host, losses: &Losses) -> Self {
+        let ended = incident.state == State::Inactive;
+        let shell = &incident.shell;
+        let stream = |at: usize, name| StreamProperties {
+            name,
+            kind: shell.streams[at].kind(),
+            carried: incident.carried[at],
+        };
+        Self {
+            redirection: incident.input().and_then(Redirection::of),
+            technique: incident.technique.name(),
+            direction: direction(incident.direction),
+            loopback_peer: incident.loopback,
+            evidence: incident.evidence.clone(),
+            streams: [stream(0, "stdin"), stream(1, "stdout"), stream(2, "stderr")],
+            sockets: incident.sockets.iter().map(SocketProperties::of).collect(),
+            command_count: incident.command_count,
+            commands_shown: 0,
+            update: incident.update,
+            duration_seconds: ended.then(|| incident.duration() as f64 / 1e9),
+            end_reason: incident.end_reason.map(|reason| reason.name()),
+            monitoring_ended: incident.monitoring_ended,
+            execution: Execution::of(shell),
+            namespaces: shell.namespaces,
+            cgroup: CgroupProperties {
+                id: shell.cgroup.id.to_string(),
+                leaf: shown(&shell.cgroup.leaf, NAME_MAX),
+                parent: shown(&shell.cgroup.parent, NAME_MAX),
+            },
+            host: HostProperties {
+                hostname: host.hostname.clone(),
+                boot_id: host.boot_id.clone(),
+                machine_id: host.machine_id.clone(),
+                kernel: host.kernel.clone(),
+            },
+            losses: *losses,
+        }
+    }
+}
+
+impl Redirection {
+    fn of(input: &Socket) -> Option<Self> {
+        let (source, destination) = source_and_destination(input)?;
+        Some(Self {
+            dst_ip: destination.ip().to_string(),
+            dst_port: destination.port(),
+            src_ip: source.ip().to_string(),
+            src_port: source.port(),
+        })
+    }
+}
+
+impl SocketProperties {
+    fn of(socket: &Socket) -> Self {
+        Self {
+            transport: socket.transport.to_string(),
+            direction: direction(socket.direction),
+            local: socket.local.to_string(),
+            remote: socket.remote.to_string(),
+            inode: socket.inode.to_string(),
+            network_namespace: socket.netns,
+            bytes_received: socket.bytes_received,
+        }
+    }
+}
+
+impl Execution {
+    fn of(exec: &Exec) -> Self {
+        let file = &exec.executable;
+        Self {
+            program: exec.program.name.clone(),
+            memfd: file.memfd,
+            deleted: file.deleted,
+            setuid: file.setuid,
+            setgid: file.setgid,
+            path_truncated: file.path_truncated,
+            file_owner_id: file.owner,
+            effective_user_id: exec.credentials.euid,
+            effective_group_id: exec.credentials.egid,
+            capabilities: format!("{:#x}", exec.credentials.capabilities),
+            working_directory: exec.cwd.as_ref().map(|cwd| shown(cwd, PATH_MAX)),
+        }
+    }
+}
+
+fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Outbound => "outbound",
+        Direction::Inbound => "inbound",
+        Direction::Unknown => "unknown",
+    }
+}
+
+fn shown(text: &Text, room: usize) -> String {
+    let (shown, cut) = clip::text(text, room);
+    if cut { format!("{shown}…") } else { shown.into_owned() }
+}

@@ -1,0 +1,163 @@
+//! Tests of what is written.
+
+mod clip;
+mod human;
+mod scc;
+
+use crate::{
+    detect::{Engine, Incident, Settings, Severity, World},
+    model::{
+        Ancestor, BootTime, Cgroup, Credentials, Direction, Endpoint, Exec, Executable, Exit, Host, Losses, Namespaces,
+        Observation, ProcessId, Program, ProgramKind, Socket, SocketState, Stream, Text, Transport,
+    },
+};
+
+/// Nobody holds anything.
+struct Nobody;
+
+impl World for Nobody {
+    fn holds_socket(&self, _: ProcessId, _: u64) -> bool {
+        false
+    }
+}
+
+fn host() -> Host {
+    Host {
+        hostname: "vm1".into(),
+        machine_id: "0123456789abcdef0123456789abcdef".into(),
+        boot_id: "5b1d7e80-7c1c-4f0e-a0fb-1f2f3a4b5c6d".into(),
+        kernel: "6.1.0-42-amd64".into(),
+        boot_unix_ns: 1_795_000_000_000_000_000,
+    }
+}
+
+fn socket(direction: Direction) -> Socket {
+    Socket {
+        inode: 777,
+        cookie: None,
+        netns: 4_026_531_840,
+        transport: Transport::Tcp,
+        state: SocketState::Connected,
+        direction,
+        local: Endpoint::Ip("10.0.0.5:51234".parse().unwrap()),
+        remote: Endpoint::Ip("203.0.113.7:4444".parse().unwrap()),
+        bytes_received: Some(3),
+        parent_fd: None,
+    }
+}
+
+fn exec(pid: u32, argv: &[&str], streams: [Stream; 3]) -> Exec {
+    let name = argv[0];
+    let kind = |name: &str| match name {
+        "bash" => ProgramKind::Shell,
+        "python3" => ProgramKind::Interpreter,
+        _ => ProgramKind::Other,
+    };
+    let ancestor = |pid: u32, name: &str, argv: &[&str]| Ancestor {
+        process: ProcessId {
+            pid,
+            start: BootTime(u64::from(pid)),
+        },
+        uid: 0,
+        comm: name.into(),
+        path: Some(Text::from(format!("/usr/bin/{name}").as_str())),
+        argv: argv.iter().map(|&argument| argument.into()).collect(),
+        program: Program {
+            kind: kind(name),
+            name: name.into(),
+        },
+    };
+    Exec {
+        time: BootTime(u64::from(pid) * 1_000_000),
+        process: ProcessId {
+            pid,
+            start: BootTime(u64::from(pid)),
+        },
+        comm: name.into(),
+        credentials: Credentials {
+            uid: 1000,
+            gid: 1000,
+            euid: 1000,
+            egid: 1000,
+            capabilities: 0,
+        },
+        executable: Executable {
+            path: Some(Text::from(format!("/usr/bin/{name}").as_str())),
+            inode: 42,
+            device: 0x80_0001,
+            ..Executable::default()
+        },
+        program: Program {
+            kind: kind(name),
+            name: name.into(),
+        },
+        script: None,
+        cwd: Some("/srv".into()),
+        argv: argv.iter().map(|&argument| argument.into()).collect(),
+        argv_truncated: false,
+        cgroup: Cgroup {
+            id: 99,
+            leaf: "web.service".into(),
+            parent: "system.slice".into(),
+        },
+        namespaces: Namespaces {
+            mnt: 4_026_531_841,
+            pid: 4_026_531_836,
+            net: 4_026_531_840,
+            user: 4_026_531_837,
+        },
+        streams,
+        ancestors: vec![
+            ancestor(4300, "python3", &["python3", "/srv/app.py"]),
+            ancestor(1, "systemd", &["systemd"]),
+        ],
+    }
+}
+
+fn on(socket: &Socket, which: [bool; 3]) -> [Stream; 3] {
+    which.map(|on| {
+        if on {
+            Stream::Socket(socket.clone())
+        } else {
+            Stream::Other
+        }
+    })
+}
+
+/// The last snapshot after these execs, and after the first one's exit if `ended`.
+fn incident_of(execs: Vec<Exec>, ended: bool) -> Incident {
+    let mut engine = Engine::new(Settings {
+        min_severity: Severity::Low,
+    });
+    let shell = execs[0].process;
+    let others: Vec<ProcessId> = execs[1..].iter().map(|exec| exec.process).collect();
+    let last = execs.last().unwrap().time;
+    let mut out = Vec::new();
+    for exec in execs {
+        out.extend(engine.observe(Observation::Exec(Box::new(exec)), &Nobody));
+    }
+    out.extend(engine.tick(BootTime(last.0 + 10_000_000_000), &Nobody));
+    if ended {
+        for process in others.into_iter().chain([shell]) {
+            let time = BootTime(last.0 + 20_000_000_000);
+            out.extend(engine.observe(
+                Observation::Exit(Exit {
+                    time,
+                    process,
+                    status: 0,
+                }),
+                &Nobody,
+            ));
+        }
+    }
+    out.pop().unwrap()
+}
+
+fn reverse_shell() -> Incident {
+    let socket = socket(Direction::Outbound);
+    incident_of(vec![exec(4321, &["bash", "-i"], on(&socket, [true; 3]))], false)
+}
+
+fn losses() -> Losses {
+    Losses::default()
+}
