@@ -27,7 +27,7 @@ pub struct Process {
     pub uid: u32,
     /// Absolute path of its executable.
     pub path: String,
-    /// Arguments without the program's own name.
+    /// Arguments, the program's own name first.
     pub args: Vec<String>,
 }
 

@@ -35,13 +35,13 @@ pub struct Want {
 }
 
 /// A shell that reads its peer's commands and answers there, connected by this host.
-pub const REVERSE: Want = Want { severity: "CRITICAL", direction: "outbound", technique: "reverse shell" };
+pub const REVERSE: Want = Want { severity: "CRITICAL", direction: "outbound", technique: "reverse_shell" };
 /// The same, connected by the peer.
-pub const BIND: Want = Want { severity: "HIGH", direction: "inbound", technique: "bind shell" };
+pub const BIND: Want = Want { severity: "HIGH", direction: "inbound", technique: "bind_shell" };
 /// A shell or interpreter that executes what it reads from the peer, and answers elsewhere.
-pub const INPUT: Want = Want { severity: "HIGH", direction: "outbound", technique: "input only" };
+pub const INPUT: Want = Want { severity: "HIGH", direction: "outbound", technique: "input_only_shell" };
 /// Commands whose output goes to the peer, run by a loop that reads the peer's commands.
-pub const LOOP: Want = Want { severity: "HIGH", direction: "outbound", technique: "command loop" };
+pub const LOOP: Want = Want { severity: "HIGH", direction: "outbound", technique: "command_loop" };
 
 /// A case's surroundings.
 pub struct Lab<'a> {
@@ -215,6 +215,17 @@ impl<'a> Lab<'a> {
     pub fn reverse_to(&self, listener: &Listener, host: &str, script: &str) -> Result<()> {
         self.bash(script, &[("H", host), ("P", &listener.port()?.to_string())])?;
         self.taken(listener.accept()?, REVERSE)
+    }
+
+    /// Has bash run `script`, which knows the file `program` as $X, and gives the connection that it makes.
+    ///
+    /// # Errors
+    /// If it makes none.
+    pub fn connected(&self, script: &str, program: &Path) -> Result<Peer> {
+        let listener = Listener::tcp(V4)?;
+        let program = program.to_str().context("an odd path")?;
+        self.bash(script, &[("H", "127.0.0.1"), ("P", &listener.port()?.to_string()), ("X", program)])?;
+        listener.accept()
     }
 
     /// A whole case: bash runs `script`, which waits on $H and $P to give its caller a shell.

@@ -10,6 +10,7 @@
 pub mod deadline;
 pub mod finding;
 pub mod lab;
+pub mod network;
 pub mod peer;
 pub mod process;
 pub mod programs;

@@ -42,7 +42,7 @@ pub struct Proc {
     pub uid: u32,
     /// Its executable, as this process sees it.
     pub exe: PathBuf,
-    /// Arguments without the program's own name.
+    /// Arguments, the program's own name first.
     pub args: Vec<String>,
 }
 
@@ -59,7 +59,7 @@ impl Proc {
             Ok(line.split_whitespace().next().context("an empty field")?.parse()?)
         };
         let cmdline = fs::read(dir.join("cmdline"))?;
-        let args = cmdline.split(|&byte| byte == 0).skip(1).map(|arg| String::from_utf8_lossy(arg).into_owned());
+        let args = cmdline.split(|&byte| byte == 0).map(|arg| String::from_utf8_lossy(arg).into_owned());
         let mut args: Vec<String> = args.collect();
         args.pop(); // what follows the last NUL
         Ok(Self { pid, parent: field("PPid:")?, uid: field("Uid:")?, exe: fs::read_link(dir.join("exe"))?, args })
