@@ -1,8 +1,12 @@
 //! Per-CPU counters that the kernel side keeps. Losses are first-class numbers: user space adds the CPUs up and shows
 //! them in findings and in diagnostics.
 
+#[cfg(feature = "user")]
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
 /// One CPU's counters, monotonic since load.
 #[repr(C)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Execs that the exec program looked at.
@@ -26,6 +30,9 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// How many there are.
+    pub const COUNT: usize = size_of::<Self>() / size_of::<u64>();
+
     /// Adds another CPU's counters to these.
     pub fn add(&mut self, other: &Self) {
         // Exhaustive, so that a new counter can't be forgotten.

@@ -3,6 +3,11 @@
 //! Data takes one way through the house, downwards only:
 //! `sources -> detect -> finding -> sinks`. `docs/architecture.md` has the picture.
 
+pub mod cli;
 pub mod detect;
+pub mod enrich;
 pub mod finding;
+pub mod health;
 pub mod model;
+pub mod sinks;
+pub mod sources;

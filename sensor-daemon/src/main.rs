@@ -1,2 +1,7 @@
 //! The `sensor-daemon` command: only dispatches to `cli/`.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sensor_daemon::cli::main()
+}

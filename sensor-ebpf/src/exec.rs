@@ -7,7 +7,8 @@
 use aya_ebpf::programs::BtfTracePointContext;
 use aya_log_ebpf::debug;
 use sensor_common::record::{
-    self, ANCESTORS_MAX, ARGV_MAX, AncestorRecord, NAME_MAX, PARENT_FDS_MAX, StreamRecord, TEXT_MAX, exec_flag, stream_kind,
+    self, ANCESTORS_MAX, ARGV_MAX, AncestorRecord, NAME_MAX, PARENT_FDS_MAX, StreamRecord, TEXT_MAX, exec_flag,
+    stream_kind,
 };
 
 use crate::{
@@ -28,7 +29,10 @@ const HUGETLBFS_MAGIC: u64 = 0x9584_58f6;
 #[inline(always)]
 pub fn observe(ctx: &BtfTracePointContext, task: Task) {
     maps::count(|counters| counters.execs_seen += 1);
-    let found = task.files().standard_streams().and_then(|files| Ok((streams::has_network_socket(&files)?, files)));
+    let found = task
+        .files()
+        .standard_streams()
+        .and_then(|files| Ok((streams::has_network_socket(&files)?, files)));
     match found {
         Ok((false, _)) => {}
         Ok((true, files)) => {
@@ -40,7 +44,11 @@ pub fn observe(ctx: &BtfTracePointContext, task: Task) {
         }
         Err(Fault) => {
             maps::count(|counters| counters.read_failed_streams += 1);
-            debug!(ctx, "exec of process {}: its descriptors could not be read", task.tgid());
+            debug!(
+                ctx,
+                "exec of process {}: its descriptors could not be read",
+                task.tgid()
+            );
         }
     }
 }
@@ -74,7 +82,11 @@ pub fn describe_process(ctx: &BtfTracePointContext, task: Task) {
     stream(stdin, &mut record.streams[0]);
     stream(stdout, &mut record.streams[1]);
     stream(stderr, &mut record.streams[2]);
-    if record.streams.iter().any(|stream| stream.kind != stream_kind::CLOSED && stream.parent_fds != [0; PARENT_FDS_MAX / 64]) {
+    if record
+        .streams
+        .iter()
+        .any(|stream| stream.kind != stream_kind::CLOSED && stream.parent_fds != [0; PARENT_FDS_MAX / 64])
+    {
         let parent = parent.group_leader();
         maps::track_process(parent.tgid(), parent.start_ns());
     }
@@ -106,13 +118,15 @@ pub fn describe_program(ctx: &BtfTracePointContext, task: Task, bprm: Bprm) {
     arguments(&tail, task);
     script(&tail, bprm);
     cgroup(&tail, task);
-    debug!(ctx, "process {} executed a program with a network socket as a standard stream", record.tgid);
+    debug!(
+        ctx,
+        "process {} executed a program with a network socket as a standard stream", record.tgid
+    );
     maps::send_exec(scratch);
 }
 
 #[inline(always)]
 fn stream(file: File, stream: &mut StreamRecord) {
-    *stream = EMPTY_STREAM;
     if streams::classify(file, stream).is_err() {
         maps::count(|counters| counters.read_failed_socket += 1);
     }
@@ -144,14 +158,15 @@ const EMPTY_STREAM: StreamRecord = StreamRecord {
 /// holds it itself. Decided here because the command may be gone before user space could look.
 #[inline(always)]
 fn find_in_parent(scratch: *mut Scratch, parent: Task, streams: [File; 3]) {
-    let Some((descriptors, size)) = parent.files().table() else { return };
+    let Some((descriptors, size)) = parent.files().table() else {
+        return;
+    };
     // SAFETY: fields of this CPU's map value.
     let (block, records) = unsafe { (&raw mut (*scratch).parent_files, &mut (*scratch).record.streams) };
     for number in 0..PARENT_FDS_MAX / FD_BLOCK {
         let first = number * FD_BLOCK;
         // SAFETY: `block` has room for what is copied, and a table's size is a multiple of the block's.
-        let copied =
-            unsafe { kernel::copy(block.cast(), (FD_BLOCK * 8) as u32, descriptors + (first * 8) as u64) };
+        let copied = unsafe { kernel::copy(block.cast(), (FD_BLOCK * 8) as u32, descriptors + (first * 8) as u64) };
         if size < (first + FD_BLOCK) as u32 || copied.is_err() {
             return;
         }

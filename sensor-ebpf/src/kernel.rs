@@ -20,7 +20,10 @@ use sensor_common::offsets::{EnumValues, MISSING, Offsets, bitfield_parts};
 static OFFSETS: Offsets = Offsets::POISONED;
 
 #[unsafe(no_mangle)]
-static ENUMS: EnumValues = EnumValues { pids_cgroup: MISSING, memory_cgroup: MISSING };
+static ENUMS: EnumValues = EnumValues {
+    pids_cgroup: MISSING,
+    memory_cgroup: MISSING,
+};
 
 macro_rules! offset {
     ($field:ident) => {
@@ -46,9 +49,16 @@ fn probe<T: Copy>(address: u64, offset: u32) -> Result<T, Fault> {
     let mut value = core::mem::MaybeUninit::<T>::uninit();
     // SAFETY: the destination is a local of that size; the helper checks the source and reports a fault.
     unsafe {
-        let failed =
-            bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, (address + u64::from(offset)) as *const _);
-        if failed != 0 { Err(Fault) } else { Ok(value.assume_init()) }
+        let failed = bpf_probe_read_kernel(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            (address + u64::from(offset)) as *const _,
+        );
+        if failed != 0 {
+            Err(Fault)
+        } else {
+            Ok(value.assume_init())
+        }
     }
 }
 
@@ -72,7 +82,11 @@ pub unsafe fn copy_str(destination: *mut u8, size: u32, address: u64) -> Result<
     // SAFETY: as the caller vouches; the helper checks the source.
     let written = unsafe { bpf_probe_read_kernel_str(destination.cast(), size, address as *const _) };
     // Both comparisons are for the verifier, which takes the result for any number.
-    if written <= 0 || written as u64 > u64::from(size) { Err(Fault) } else { Ok(written as u64) }
+    if written <= 0 || written as u64 > u64::from(size) {
+        Err(Fault)
+    } else {
+        Ok(written as u64)
+    }
 }
 
 /// Copies `size` bytes of the current process's memory.
@@ -189,8 +203,12 @@ impl Task {
             return Some(unified);
         }
         // SAFETY: a static of this very type, aligned and initialised.
-        let (pids, memory) =
-            unsafe { (ptr::read_volatile(&raw const ENUMS.pids_cgroup), ptr::read_volatile(&raw const ENUMS.memory_cgroup)) };
+        let (pids, memory) = unsafe {
+            (
+                ptr::read_volatile(&raw const ENUMS.pids_cgroup),
+                ptr::read_volatile(&raw const ENUMS.memory_cgroup),
+            )
+        };
         let index = if pids != MISSING { pids } else { memory };
         if index == MISSING {
             return Some(unified);
@@ -383,7 +401,10 @@ impl Path {
     fn read(base: u64, offset: u32) -> Result<Self, Fault> {
         let vfsmount: u64 = probe(base, offset + offset!(path_mnt))?;
         let dentry: u64 = probe(base, offset + offset!(path_dentry))?;
-        Ok(Self { mount: vfsmount - u64::from(offset!(mount_mnt)), dentry })
+        Ok(Self {
+            mount: vfsmount - u64::from(offset!(mount_mnt)),
+            dentry,
+        })
     }
 
     /// Whether it is the top of its mount.
@@ -395,13 +416,19 @@ impl Path {
     /// Where its mount is mounted; itself for the first mount of all.
     #[inline(always)]
     pub fn mountpoint(self) -> Result<Self, Fault> {
-        Ok(Self { mount: probe(self.mount, offset!(mount_parent))?, dentry: probe(self.mount, offset!(mount_mountpoint))? })
+        Ok(Self {
+            mount: probe(self.mount, offset!(mount_parent))?,
+            dentry: probe(self.mount, offset!(mount_mountpoint))?,
+        })
     }
 
     /// The directory above it in its file system; itself for a dentry that has none.
     #[inline(always)]
     pub fn parent(self) -> Result<Self, Fault> {
-        Ok(Self { mount: self.mount, dentry: probe(self.dentry, offset!(dentry_parent))? })
+        Ok(Self {
+            mount: self.mount,
+            dentry: probe(self.dentry, offset!(dentry_parent))?,
+        })
     }
 
     /// Address of its NUL-terminated name.
@@ -488,13 +515,19 @@ impl Sock {
     /// Local and remote port, host byte order.
     #[inline(always)]
     pub fn ports(self) -> (u16, u16) {
-        (probe(self.0, offset!(sk_num)).unwrap_or(0), u16::from_be(probe(self.0, offset!(sk_dport)).unwrap_or(0)))
+        (
+            probe(self.0, offset!(sk_num)).unwrap_or(0),
+            u16::from_be(probe(self.0, offset!(sk_dport)).unwrap_or(0)),
+        )
     }
 
     /// Local and remote IPv4 address, network byte order.
     #[inline(always)]
     pub fn ipv4(self) -> ([u8; 4], [u8; 4]) {
-        (probe(self.0, offset!(sk_rcv_saddr)).unwrap_or([0; 4]), probe(self.0, offset!(sk_daddr)).unwrap_or([0; 4]))
+        (
+            probe(self.0, offset!(sk_rcv_saddr)).unwrap_or([0; 4]),
+            probe(self.0, offset!(sk_daddr)).unwrap_or([0; 4]),
+        )
     }
 
     /// Local and remote IPv6 address.
@@ -503,7 +536,10 @@ impl Sock {
         if offset!(sk_v6_daddr) == MISSING {
             return ([0; 16], [0; 16]);
         }
-        (probe(self.0, offset!(sk_v6_rcv_saddr)).unwrap_or([0; 16]), probe(self.0, offset!(sk_v6_daddr)).unwrap_or([0; 16]))
+        (
+            probe(self.0, offset!(sk_v6_rcv_saddr)).unwrap_or([0; 16]),
+            probe(self.0, offset!(sk_v6_daddr)).unwrap_or([0; 16]),
+        )
     }
 
     /// Local and remote vsock address, each context id and port; zeros where the kernel's BTF lacks vsock.
@@ -558,7 +594,9 @@ impl Sock {
     /// Inode number of the descriptor side, 0 once nobody holds it.
     #[inline(always)]
     pub fn inode_number(self) -> u64 {
-        let Ok(socket) = probe::<u64>(self.0, offset!(sk_socket)) else { return 0 };
+        let Ok(socket) = probe::<u64>(self.0, offset!(sk_socket)) else {
+            return 0;
+        };
         if socket == 0 {
             return 0;
         }

@@ -136,9 +136,16 @@ pub fn track_process(tgid: u32, start_ns: u64) {
 #[inline(always)]
 pub fn process_ended(tgid: u32, status: u32) {
     // SAFETY: the value is copied at once; entries of this map are never reused while a program reads them.
-    let Some(&start_ns) = (unsafe { TRACKED.get(&tgid) }) else { return };
+    let Some(&start_ns) = (unsafe { TRACKED.get(&tgid) }) else {
+        return;
+    };
     let _ = TRACKED.remove(&tgid);
-    let exit = ExitRecord { header: header(record::KIND_EXIT), start_ns, tgid, status };
+    let exit = ExitRecord {
+        header: header(record::KIND_EXIT),
+        start_ns,
+        tgid,
+        status,
+    };
     sent_or_lost(EVENTS.output::<ExitRecord>(&exit, 0).is_ok());
 }
 
@@ -163,7 +170,9 @@ pub fn set_direction_if_unset(sock: Sock, value: u8) {
 #[inline(always)]
 pub fn direction_of(sock: Sock) -> u8 {
     // SAFETY: the value is copied at once; a torn byte does not exist.
-    unsafe { DIRECTIONS.get(&sock.address()) }.copied().unwrap_or(direction::UNKNOWN)
+    unsafe { DIRECTIONS.get(&sock.address()) }
+        .copied()
+        .unwrap_or(direction::UNKNOWN)
 }
 
 /// Forgets a socket, and reports its end if anybody asked for it.
@@ -172,8 +181,13 @@ pub fn socket_closed(sock: Sock) {
     let address = sock.address();
     let _ = DIRECTIONS.remove(&address);
     // SAFETY: the value is copied at once; entries of this map are never reused while a program reads them.
-    let Some(&inode) = (unsafe { WATCHED.get(&address) }) else { return };
+    let Some(&inode) = (unsafe { WATCHED.get(&address) }) else {
+        return;
+    };
     let _ = WATCHED.remove(&address);
-    let close = SocketCloseRecord { header: header(record::KIND_SOCKET_CLOSE), inode };
+    let close = SocketCloseRecord {
+        header: header(record::KIND_SOCKET_CLOSE),
+        inode,
+    };
     sent_or_lost(EVENTS.output::<SocketCloseRecord>(&close, 0).is_ok());
 }

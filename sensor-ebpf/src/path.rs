@@ -58,9 +58,17 @@ enum Step {
 fn step(tail: &Tail, at: Path) -> Result<Step, Fault> {
     if at.is_mount_root()? {
         let next = at.mountpoint()?;
-        return Ok(if next.mount == at.mount { Step::Done(End::Root) } else { Step::Up(next) });
+        return Ok(if next.mount == at.mount {
+            Step::Done(End::Root)
+        } else {
+            Step::Up(next)
+        });
     }
     tail.append_str::<NAME_MAX>(at.name()?)?;
     let next = at.parent()?;
-    Ok(if next.dentry == at.dentry { Step::Done(End::Detached) } else { Step::Up(next) })
+    Ok(if next.dentry == at.dentry {
+        Step::Done(End::Detached)
+    } else {
+        Step::Up(next)
+    })
 }

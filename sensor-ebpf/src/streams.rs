@@ -61,7 +61,11 @@ pub fn classify(file: File, stream: &mut StreamRecord) -> Result<(), Fault> {
         }
         S_IFIFO => {
             let (_, magic) = inode.file_system()?;
-            stream.kind = if magic == PIPEFS_MAGIC { stream_kind::PIPE } else { stream_kind::FIFO };
+            stream.kind = if magic == PIPEFS_MAGIC {
+                stream_kind::PIPE
+            } else {
+                stream_kind::FIFO
+            };
         }
         S_IFCHR => {
             stream.rdev = inode.rdev();

@@ -33,7 +33,10 @@ impl Tail {
     }
 
     #[inline(always)]
-    #[expect(clippy::mut_from_ref, reason = "the scratch memory belongs to the one program that runs on this CPU")]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the scratch memory belongs to the one program that runs on this CPU"
+    )]
     pub fn record(&self) -> &mut ExecRecord {
         // SAFETY: this CPU's map value, used by one program at a time; callers hold the reference for one assignment.
         unsafe { &mut (*self.0).record }

@@ -117,8 +117,11 @@ impl<'a> Btf<'a> {
     /// # Errors
     /// Required members are absent; all of them are named.
     pub fn offsets(&self) -> Result<Vec<u32>, BtfError> {
-        let mut structs: HashMap<&str, Vec<u32>> =
-            FIELDS.iter().flat_map(|field| field.candidates).map(|(name, _)| (*name, Vec::new())).collect();
+        let mut structs: HashMap<&str, Vec<u32>> = FIELDS
+            .iter()
+            .flat_map(|field| field.candidates)
+            .map(|(name, _)| (*name, Vec::new()))
+            .collect();
         for (id, type_) in self.iter() {
             if type_.kind() == KIND_STRUCT
                 && let Some(ids) = self.name(type_.name).and_then(|name| structs.get_mut(name))
@@ -131,7 +134,10 @@ impl<'a> Btf<'a> {
             .iter()
             .map(|field| {
                 let found = field.candidates.iter().find_map(|(structure, path)| {
-                    structs.get(structure)?.iter().find_map(|&id| value(field, self.member(id, path)?))
+                    structs
+                        .get(structure)?
+                        .iter()
+                        .find_map(|&id| value(field, self.member(id, path)?))
                 });
                 if found.is_none() && field.required {
                     let candidates: Vec<_> = field.candidates.iter().map(|(s, p)| format!("{s}.{p}")).collect();
@@ -140,7 +146,11 @@ impl<'a> Btf<'a> {
                 found.unwrap_or(MISSING)
             })
             .collect();
-        if missing.is_empty() { Ok(values) } else { Err(BtfError::MissingFields(missing)) }
+        if missing.is_empty() {
+            Ok(values)
+        } else {
+            Err(BtfError::MissingFields(missing))
+        }
     }
 
     /// The value of an enumerator, whatever its enumeration is called; [`MISSING`] if the kernel has none of that name.
@@ -177,10 +187,16 @@ impl<'a> Btf<'a> {
     /// Follows a dotted path through nested structs, anonymous ones in between included.
     fn member(&self, structure: u32, path: &str) -> Option<Place> {
         let mut id = structure;
-        let mut place = Place { bits: 0, bitfield_size: 0 };
+        let mut place = Place {
+            bits: 0,
+            bitfield_size: 0,
+        };
         for name in path.split('.') {
             let (found, type_) = self.direct_member(self.strip(id)?, name, NESTING_MAX)?;
-            place = Place { bits: place.bits.checked_add(found.bits)?, bitfield_size: found.bitfield_size };
+            place = Place {
+                bits: place.bits.checked_add(found.bits)?,
+                bitfield_size: found.bitfield_size,
+            };
             id = type_;
         }
         Some(place)
@@ -193,12 +209,21 @@ impl<'a> Btf<'a> {
         }
         (0..type_.count()).find_map(|index| {
             let at = type_.data + MEMBER_SIZE * index;
-            let (member_name, member_type, packed) =
-                (word_at(self.types, at)?, word_at(self.types, at + 4)?, word_at(self.types, at + 8)?);
+            let (member_name, member_type, packed) = (
+                word_at(self.types, at)?,
+                word_at(self.types, at + 4)?,
+                word_at(self.types, at + 8)?,
+            );
             let place = if type_.has_bitfields() {
-                Place { bits: packed & 0x00ff_ffff, bitfield_size: packed >> 24 }
+                Place {
+                    bits: packed & 0x00ff_ffff,
+                    bitfield_size: packed >> 24,
+                }
             } else {
-                Place { bits: packed, bitfield_size: 0 }
+                Place {
+                    bits: packed,
+                    bitfield_size: 0,
+                }
             };
             let member_name = self.name(member_name)?;
             if member_name == name {
@@ -208,7 +233,13 @@ impl<'a> Btf<'a> {
                 return None;
             }
             let (inner, type_) = self.direct_member(self.strip(member_type)?, name, depth - 1)?;
-            Some((Place { bits: place.bits.checked_add(inner.bits)?, ..inner }, type_))
+            Some((
+                Place {
+                    bits: place.bits.checked_add(inner.bits)?,
+                    ..inner
+                },
+                type_,
+            ))
         })
     }
 
@@ -282,7 +313,11 @@ mod tests {
                 assert_eq!(value, MISSING, "{}", field.name);
                 continue;
             };
-            let byte = if field.bitfield { offsets::bitfield_parts(value).0 } else { value };
+            let byte = if field.bitfield {
+                offsets::bitfield_parts(value).0
+            } else {
+                value
+            };
             assert_eq!(byte, theirs, "{}", field.name);
             compared += 1;
         }
@@ -302,7 +337,10 @@ mod tests {
         let strings = b"\0int\0inner\0x\0outer\0a\0b\0c\0d\0";
         let name = |text: &str| {
             let needle: Vec<u8> = [text.as_bytes(), b"\0"].concat();
-            strings.windows(needle.len()).position(|window| window == needle).unwrap() as u32
+            strings
+                .windows(needle.len())
+                .position(|window| window == needle)
+                .unwrap() as u32
         };
         let mut types: Vec<u32> = Vec::new();
         types.extend([name("int"), 1 << 24, 4, 32]);
@@ -326,9 +364,15 @@ mod tests {
         let data = small();
         let btf = Btf::parse(&data).unwrap();
         let bits = |path| btf.member(4, path).map(|place| place.bits);
-        assert_eq!((bits("a"), bits("b"), bits("c.x"), bits("d")), (Some(0), Some(32), Some(64), Some(101)));
+        assert_eq!(
+            (bits("a"), bits("b"), bits("c.x"), bits("d")),
+            (Some(0), Some(32), Some(64), Some(101))
+        );
         assert_eq!(btf.member(4, "d").map(|place| place.bitfield_size), Some(3));
-        assert_eq!((bits("x"), bits("a.b"), bits("c.y"), bits("")), (None, None, None, None));
+        assert_eq!(
+            (bits("x"), bits("a.b"), bits("c.y"), bits("")),
+            (None, None, None, None)
+        );
         assert!(matches!(btf.offsets(), Err(BtfError::MissingFields(missing)) if missing.len() > 60));
     }
 

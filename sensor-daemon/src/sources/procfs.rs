@@ -1,0 +1,191 @@
+//! Questions about live processes, answered from `/proc`. Every answer is checked against the process's start time, so
+//! that a reused process id never lends another process's details; a process that is gone has none.
+
+use std::{collections::HashMap, fs, io::Read as _, os::unix::ffi::OsStrExt as _};
+
+use crate::{
+    detect::World,
+    enrich::identity::Identities,
+    model::{Ancestor, BootTime, ProcessId, Program, Text},
+};
+
+/// Nanoseconds of one tick of `/proc/PID/stat`: `USER_HZ` is 100 on every architecture that Rust and BPF share.
+const TICK_NS: u64 = 10_000_000;
+/// Bytes of an ancestor's arguments that are kept.
+const ARGV_MAX: u64 = 2048;
+/// Remembered ancestors; beyond it the memory is emptied.
+const CACHE_MAX: usize = 512;
+/// How long a remembered ancestor is believed: it may have executed another program meanwhile.
+const CACHE_NS: u64 = 1_000_000_000;
+
+/// When a live process started, in ticks since boot.
+fn start_ticks(pid: u32) -> Option<u64> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the name in parentheses and can hold anything; field 22 is the 20th after it.
+    let after_name = stat.iter().rposition(|&byte| byte == b')')? + 2;
+    let field = stat.get(after_name..)?.split(|&byte| byte == b' ').nth(19)?;
+    std::str::from_utf8(field).ok()?.parse().ok()
+}
+
+/// Whether this very process is alive.
+#[must_use]
+pub fn is_alive(process: ProcessId) -> bool {
+    start_ticks(process.pid) == Some(process.start.0 / TICK_NS)
+}
+
+/// The executable of a live process, as it sees it itself.
+fn executable(pid: u32) -> Option<Text> {
+    let path = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    let path = path.as_os_str().as_bytes();
+    Some(path.strip_suffix(b" (deleted)").unwrap_or(path).into())
+}
+
+fn arguments(pid: u32) -> Vec<Text> {
+    let mut bytes = Vec::new();
+    let Ok(file) = fs::File::open(format!("/proc/{pid}/cmdline")) else {
+        return Vec::new();
+    };
+    if file.take(ARGV_MAX).read_to_end(&mut bytes).is_err() || bytes.is_empty() {
+        return Vec::new();
+    }
+    bytes
+        .strip_suffix(b"\0")
+        .unwrap_or(&bytes)
+        .split(|&byte| byte == 0)
+        .map(Text::from)
+        .collect()
+}
+
+/// Fills in what the kernel's record of an ancestor lacks, and remembers it for a second: an interactive shell executes a
+/// hundred programs from its start-up files, all with the same ancestors.
+#[derive(Default)]
+pub struct Ancestry {
+    known: HashMap<ProcessId, Known>,
+}
+
+struct Known {
+    comm: Text,
+    until: BootTime,
+    path: Option<Text>,
+    argv: Vec<Text>,
+    program: Program,
+}
+
+impl Ancestry {
+    /// Fills in path, arguments and identity of those that are still alive.
+    pub fn complete(&mut self, ancestors: &mut [Ancestor], now: BootTime, identities: &mut Identities) {
+        if self.known.len() > CACHE_MAX {
+            self.known.clear();
+        }
+        for ancestor in ancestors {
+            let process = ancestor.process;
+            let known = match self.known.get(&process) {
+                // Executing another program changes the name, unless both are called the same.
+                Some(known) if known.until > now && known.comm == ancestor.comm => known,
+                _ => {
+                    let known = look_up(ancestor, now, identities);
+                    self.known.insert(process, known);
+                    &self.known[&process]
+                }
+            };
+            ancestor.path.clone_from(&known.path);
+            ancestor.argv.clone_from(&known.argv);
+            ancestor.program.clone_from(&known.program);
+        }
+    }
+}
+
+fn look_up(ancestor: &Ancestor, now: BootTime, identities: &mut Identities) -> Known {
+    let pid = ancestor.process.pid;
+    let (path, argv) = (executable(pid), arguments(pid));
+    // Asked last: what was read before belongs to it if it is alive now.
+    let (path, argv) = if is_alive(ancestor.process) {
+        (path, argv)
+    } else {
+        (None, Vec::new())
+    };
+    let program = identities.of_process(pid, path.as_ref(), &ancestor.comm, &argv);
+    Known {
+        comm: ancestor.comm.clone(),
+        until: BootTime(now.0 + CACHE_NS),
+        path,
+        argv,
+        program,
+    }
+}
+
+/// The outside world as the engine sees it on a live machine.
+pub struct LiveWorld;
+
+impl World for LiveWorld {
+    fn holds_socket(&self, process: ProcessId, inode: u64) -> bool {
+        let wanted = format!("socket:[{inode}]");
+        let Ok(descriptors) = fs::read_dir(format!("/proc/{}/fd", process.pid)) else {
+            return false;
+        };
+        let held = descriptors
+            .flatten()
+            .any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str()));
+        held && is_alive(process)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpListener, os::unix::fs::MetadataExt as _};
+
+    use super::*;
+
+    fn this_process() -> ProcessId {
+        let pid = std::process::id();
+        ProcessId {
+            pid,
+            start: BootTime(start_ticks(pid).unwrap() * TICK_NS),
+        }
+    }
+
+    #[test]
+    fn a_process_is_known_by_its_start() {
+        let this = this_process();
+        assert!(is_alive(this));
+        assert!(!is_alive(ProcessId {
+            start: BootTime(this.start.0 + TICK_NS),
+            ..this
+        }));
+        assert!(!is_alive(ProcessId { pid: u32::MAX, ..this }));
+    }
+
+    #[test]
+    fn held_sockets_are_found_and_others_are_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&listener);
+        let inode = fs::metadata(format!("/proc/self/fd/{fd}")).unwrap().ino();
+        assert!(LiveWorld.holds_socket(this_process(), inode));
+        assert!(!LiveWorld.holds_socket(this_process(), inode + 1_000_000));
+        drop(listener);
+        assert!(!LiveWorld.holds_socket(this_process(), inode));
+    }
+
+    #[test]
+    fn ancestors_that_live_get_their_details_and_gone_ones_get_none() {
+        let this = this_process();
+        let ancestor = |process| Ancestor {
+            process,
+            uid: 0,
+            comm: "x".into(),
+            path: None,
+            argv: Vec::new(),
+            program: Program::default(),
+        };
+        let gone = ProcessId {
+            start: BootTime(this.start.0 + TICK_NS),
+            ..this
+        };
+        let mut ancestors = [ancestor(this), ancestor(gone)];
+        Ancestry::default().complete(&mut ancestors, BootTime(1), &mut Identities::default());
+        let own = std::env::current_exe().unwrap();
+        assert_eq!(ancestors[0].path, Some(own.as_os_str().as_bytes().into()));
+        assert!(!ancestors[0].argv.is_empty());
+        assert_eq!((&ancestors[1].path, &ancestors[1].argv), (&None, &Vec::new()));
+    }
+}
