@@ -6,10 +6,11 @@
 //!
 //! - `rule`: what one exec is evidence of, with `argv` and `dialect` for "does this shell read its input"
 //! - `engine`: from evidence to incidents: which one, when it opens, ends, speaks
-//! - `tracked`: the books of one incident; `pacing`: its pace; `services`: what serves a connection and is left alone
+//! - `tracked`: one incident; `books`: all of them; `pacing`: the pace of one; `services`: what serves a connection and is left alone
 //! - `incident`: what is handed out
 
 mod argv;
+mod books;
 mod dialect;
 mod engine;
 mod incident;

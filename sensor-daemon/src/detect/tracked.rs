@@ -1,5 +1,5 @@
-//! The books of one incident: its sockets, processes and commands, and the snapshot of them. Every part is bounded. The
-//! engine decides what happens to it.
+//! One incident: its sockets, processes and commands, and the snapshot of them. Every part is bounded. The engine
+//! decides what happens to it.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -135,11 +135,6 @@ impl Tracked {
 
     pub(super) fn severity(&self) -> Severity {
         self.judgement.severity
-    }
-
-    /// Whether no evidence could be stronger.
-    pub(super) fn is_strongest(&self) -> bool {
-        self.judgement.strength() >= (Severity::Critical, true)
     }
 
     /// Takes another exec on its sockets, keeping at most `keep` commands; whether that raised the severity.

@@ -1,1 +1,628 @@
+//! Incidents from their first exec to their end.
 
+use super::build::{Build, SECOND, Scene, Table, one, seconds, socket};
+use crate::{
+    detect::{
+        Engine, Incident, Settings, Severity, State, Technique,
+        books::{ENDED_KEPT, ENDED_MAX, OPEN_MAX},
+        incident::EndReason,
+        tracked::{COMMANDS_MAX, PROCESSES_MAX},
+    },
+    finding::finding_id,
+    model::{BootTime, Direction, Host, Observation, SocketState, Stream},
+};
+
+fn shell(pid: u32, inode: u64) -> Build {
+    Build::new(pid, "bash -i").on("ioe", &socket(inode))
+}
+
+fn command(pid: u32, inode: u64) -> Build {
+    Build::new(pid, "id").on("ioe", &socket(inode)).parent(200, "bash")
+}
+
+/// A command of a loop: only its output is the socket, which its parent holds.
+fn loop_command(pid: u32, parent: u32) -> Build {
+    let mut socket = socket(7);
+    socket.parent_fd = Some(5);
+    Build::new(pid, "id").on("oe", &socket).parent(parent, "bash")
+}
+
+#[test]
+fn one_shell_from_beginning_to_end() {
+    let mut scene = Scene::new();
+    assert_eq!(scene.engine.next_deadline(), None, "nothing to wait for");
+    let new = one(scene.exec(shell(200, 7).at(seconds(10.0))));
+    assert_eq!(
+        (new.state, new.severity, new.update),
+        (State::Active, Severity::Critical, 1)
+    );
+    assert_eq!((new.command_count, new.new_commands), (0, 0));
+    assert_eq!(scene.engine.open_incidents(), 1);
+
+    for pid in 201..=203 {
+        assert!(
+            scene.exec(command(pid, 7).at(seconds(10.1))).is_empty(),
+            "later commands wait"
+        );
+        assert!(scene.exit(pid, seconds(10.2)).is_empty());
+    }
+    assert_eq!(scene.engine.next_deadline(), Some(seconds(11.1)));
+    assert!(scene.tick(seconds(11.0)).is_empty());
+    let update = one(scene.tick(seconds(11.1)));
+    assert_eq!((update.update, update.command_count, update.new_commands), (2, 3, 3));
+    assert_eq!(
+        update
+            .commands
+            .iter()
+            .map(|command| command.process.pid)
+            .collect::<Vec<_>>(),
+        [201, 202, 203]
+    );
+    assert_eq!((update.opened, update.updated), (seconds(10.0), seconds(10.1)));
+    assert!(scene.tick(seconds(12.0)).is_empty(), "nothing changed");
+
+    let ended = one(scene.exit(200, seconds(13.0)));
+    assert_eq!(
+        (ended.state, ended.end_reason),
+        (State::Inactive, Some(EndReason::ProcessesEnded))
+    );
+    assert_eq!(
+        (ended.ended, ended.updated, ended.new_commands),
+        (Some(seconds(13.0)), seconds(13.0), 0)
+    );
+    assert_eq!(scene.engine.open_incidents(), 0);
+    assert_eq!(scene.engine.next_deadline(), None);
+    assert!(scene.exit(200, seconds(14.0)).is_empty());
+    assert!(scene.close(7, seconds(14.0)).is_empty());
+}
+
+#[test]
+fn the_last_exit_ends_it_whatever_the_order() {
+    for order in [
+        [200, 201, 202],
+        [200, 202, 201],
+        [201, 200, 202],
+        [201, 202, 200],
+        [202, 200, 201],
+        [202, 201, 200],
+    ] {
+        let mut scene = Scene::new();
+        scene.exec(shell(200, 7));
+        scene.exec(command(201, 7));
+        scene.exec(command(202, 7));
+        for pid in &order[..2] {
+            assert!(scene.exit(*pid, seconds(1.0)).is_empty(), "{order:?}");
+        }
+        assert_eq!(
+            one(scene.exit(order[2], seconds(2.0))).state,
+            State::Inactive,
+            "{order:?}"
+        );
+        scene.engine.check();
+    }
+}
+
+#[test]
+fn a_closed_socket_ends_it_with_processes_left() {
+    let mut scene = Scene::new();
+    scene.exec(shell(200, 7));
+    let ended = one(scene.close(7, seconds(1.0)));
+    assert_eq!(
+        (ended.state, ended.end_reason),
+        (State::Inactive, Some(EndReason::SocketsClosed))
+    );
+    // What a shell runs on its way out has a socket without a peer.
+    let mut dead = socket(7);
+    dead.state = SocketState::Unconnected;
+    assert!(scene.exec(Build::new(201, "clear_console").on("ioe", &dead)).is_empty());
+    assert_eq!(scene.engine.open_incidents(), 0);
+    assert!(scene.exit(200, seconds(1.1)).is_empty());
+}
+
+#[test]
+fn a_socket_without_a_peer_still_belongs_to_its_open_incident() {
+    let mut scene = Scene::new();
+    scene.exec(shell(200, 7));
+    let mut dead = socket(7);
+    dead.state = SocketState::Unconnected;
+    scene.exec(Build::new(201, "clear_console").on("ioe", &dead));
+    assert_eq!(one(scene.engine.finish(seconds(1.0))).command_count, 1);
+}
+
+#[test]
+fn two_sockets_end_with_the_second() {
+    let mut scene = Scene::new();
+    let incident = one(scene.exec(Build::new(200, "bash").on("i", &socket(7)).on("oe", &socket(8))));
+    assert_eq!(incident.sockets.len(), 2);
+    assert!(
+        scene.exec(Build::new(201, "id").on("oe", &socket(8))).is_empty(),
+        "either socket leads to it"
+    );
+    assert!(scene.close(7, seconds(1.0)).is_empty());
+    assert_eq!(
+        one(scene.close(8, seconds(2.0))).end_reason,
+        Some(EndReason::SocketsClosed)
+    );
+}
+
+#[test]
+fn two_shells_at_once_are_two_incidents() {
+    let mut scene = Scene::new();
+    // The same parent holds both sockets.
+    let held = |inode| {
+        let mut socket = socket(inode);
+        socket.parent_fd = Some(inode as u32);
+        socket
+    };
+    let first = one(scene.exec(Build::new(200, "sh").on("ioe", &held(7))));
+    let second = one(scene.exec(Build::new(201, "sh").on("ioe", &held(8))));
+    assert_ne!(first.sockets[0].inode, second.sockets[0].inode);
+    assert_eq!(scene.engine.open_incidents(), 2);
+    scene.exec(command(202, 8));
+    assert!(
+        scene.exit(100, seconds(1.0)).is_empty(),
+        "the parent is gone, the shells live"
+    );
+    assert_eq!(one(scene.exit(200, seconds(2.0))).command_count, 0);
+    scene.exit(201, seconds(3.0));
+    assert_eq!(one(scene.exit(202, seconds(4.0))).command_count, 1);
+    scene.engine.check();
+}
+
+#[test]
+fn an_exec_on_sockets_of_two_incidents_goes_to_that_of_its_input() {
+    let mut scene = Scene::new();
+    scene.exec(shell(200, 7));
+    scene.exec(shell(201, 8));
+    scene.exec(Build::new(202, "cat").on("i", &socket(8)).on("oe", &socket(7)));
+    scene.engine.check();
+    let counts: Vec<(u64, u64)> = scene
+        .engine
+        .finish(seconds(1.0))
+        .iter()
+        .map(|incident| (incident.sockets[0].inode, incident.command_count))
+        .collect();
+    assert_eq!(counts, [(7, 0), (8, 1)]);
+}
+
+#[test]
+fn the_shell_that_comes_later_is_the_shell() {
+    let mut scene = Scene::new();
+    let first = one(scene.exec(Build::new(200, "sh -c x").on("ioe", &socket(7))));
+    assert_eq!(
+        (first.severity, first.technique, first.command_count),
+        (Severity::Medium, Technique::RemoteCommand, 1)
+    );
+    // The same process executes the next program.
+    let rise = one(scene.exec(Build::new(200, "bash -i").on("ioe", &socket(7)).at(seconds(0.1))));
+    assert_eq!(
+        (rise.severity, rise.technique),
+        (Severity::Critical, Technique::ReverseShell)
+    );
+    assert_eq!(rise.shell.program.name, "bash");
+    assert_eq!((rise.command_count, rise.commands.len()), (1, 1));
+    assert_eq!(rise.commands[0].argv[1].to_text(), "-c");
+    // It never falls, and a second shell is a command of the first.
+    assert!(
+        scene
+            .exec(Build::new(201, "cat").on("i", &socket(7)).at(seconds(0.2)))
+            .is_empty()
+    );
+    assert!(
+        scene
+            .exec(Build::new(202, "sh").on("ioe", &socket(7)).at(seconds(0.2)))
+            .is_empty()
+    );
+    assert!(scene.exit(201, seconds(1.0)).is_empty());
+    assert!(scene.exit(202, seconds(1.0)).is_empty());
+    let ended = one(scene.exit(200, seconds(1.0)));
+    assert_eq!((ended.severity, ended.command_count), (Severity::Critical, 3));
+    assert_eq!(ended.shell.program.name, "bash");
+}
+
+#[test]
+fn of_equal_evidence_the_shell_tells_more() {
+    let mut scene = Scene::new();
+    let first = one(scene.exec(loop_command(201, 200)));
+    assert_eq!(
+        (first.severity, first.technique),
+        (Severity::High, Technique::CommandLoop)
+    );
+    let mut inbound = socket(7);
+    inbound.direction = Direction::Inbound;
+    assert!(
+        scene
+            .exec(Build::new(202, "bash").on("ioe", &inbound).at(seconds(0.1)))
+            .is_empty(),
+        "no rise"
+    );
+    let update = one(scene.tick(seconds(5.0)));
+    assert_eq!(
+        (update.severity, update.technique),
+        (Severity::High, Technique::BindShell)
+    );
+}
+
+#[test]
+fn below_the_minimum_it_is_followed_in_silence() {
+    let mut scene = Scene::above(Severity::Medium);
+    assert!(scene.exec(Build::new(200, "cat").on("i", &socket(7))).is_empty());
+    assert!(
+        scene
+            .exec(Build::new(201, "cat").on("i", &socket(7)).at(seconds(1.0)))
+            .is_empty()
+    );
+    assert_eq!(scene.engine.open_incidents(), 1);
+    assert!(scene.tick(seconds(20.0)).is_empty());
+    let first = one(scene.exec(Build::new(202, "bash").on("ioe", &socket(7)).at(seconds(21.0))));
+    assert_eq!(
+        (first.update, first.severity, first.command_count),
+        (1, Severity::Critical, 2)
+    );
+    assert_eq!(first.opened, BootTime(200), "from the first evidence on");
+
+    let mut scene = Scene::above(Severity::Medium);
+    scene.exec(Build::new(200, "cat").on("i", &socket(7)));
+    assert!(scene.engine.finish(seconds(1.0)).is_empty());
+    assert!(scene.exit(200, seconds(2.0)).is_empty(), "nor is its end told");
+    assert_eq!(scene.engine.next_deadline(), None);
+}
+
+#[test]
+fn a_loop_is_one_incident_while_its_commands_come_and_go() {
+    let mut scene = Scene::new();
+    scene.world.hold(200, 7);
+    let mut snapshots = scene.exec(loop_command(1000, 200));
+    scene.exit(1000, seconds(0.1));
+    for at in 1..=60 {
+        snapshots.extend(scene.exec(loop_command(1000 + at, 200).at(seconds(f64::from(at) * 3.0))));
+        snapshots.extend(scene.exit(1000 + at, seconds(f64::from(at) * 3.0 + 0.2)));
+        snapshots.extend(scene.tick(seconds(f64::from(at) * 3.0 + 2.9)));
+        assert_eq!(scene.engine.open_incidents(), 1);
+    }
+    assert!(snapshots.iter().all(|snapshot| snapshot.state == State::Active));
+    assert!(snapshots.len() <= 10, "{} snapshots", snapshots.len());
+    let ended = one(scene.exit(200, seconds(200.0)));
+    assert_eq!((ended.state, ended.command_count), (State::Inactive, 61));
+    assert_eq!(ended.commands.len(), COMMANDS_MAX);
+}
+
+#[test]
+fn a_parent_that_lets_go_after_its_child_ends_it_within_a_second() {
+    let mut scene = Scene::new();
+    scene.world.hold(200, 7);
+    scene.exec(loop_command(201, 200));
+    assert!(scene.exit(201, seconds(5.0)).is_empty());
+    scene.world.release(200, 7);
+    assert_eq!(scene.engine.next_deadline(), Some(seconds(6.0)));
+    assert_eq!(
+        one(scene.tick(seconds(6.0))).end_reason,
+        Some(EndReason::ProcessesEnded)
+    );
+    // And at once where it has let go already.
+    let mut scene = Scene::new();
+    scene.exec(loop_command(201, 200));
+    assert_eq!(one(scene.exit(201, seconds(5.0))).state, State::Inactive);
+}
+
+#[test]
+fn a_fast_loop_is_not_looked_at_for_each_command() {
+    let mut scene = Scene::new();
+    scene.world.hold(200, 7);
+    for at in 0..10_000 {
+        let time = BootTime(SECOND + at * SECOND / 10_000);
+        scene.exec(loop_command(1000 + at as u32, 200).at(time));
+        scene.exit(1000 + at as u32, time);
+    }
+    assert!(*scene.world.asked.borrow() <= 2, "{} looks", scene.world.asked.borrow());
+}
+
+#[test]
+fn it_begins_again_under_the_same_id() {
+    let host = Host::default();
+    let mut scene = Scene::new();
+    let first = one(scene.exec(shell(200, 7)));
+    scene.exec(command(201, 7));
+    scene.exit(201, seconds(1.0));
+    let ended = one(scene.exit(200, seconds(2.0)));
+    let again = one(scene.exec(shell(300, 7).at(seconds(60.0))));
+    assert_eq!(
+        (again.state, again.ended, again.end_reason),
+        (State::Active, None, None)
+    );
+    assert_eq!(finding_id(&again, &host), finding_id(&first, &host));
+    assert_eq!((again.opened, again.update), (first.opened, ended.update + 1));
+    assert_eq!(again.command_count, 2, "counts go on");
+    assert_eq!(scene.engine.open_incidents(), 1);
+    assert_eq!(one(scene.exit(300, seconds(200.0))).state, State::Inactive);
+    scene.engine.check();
+}
+
+#[test]
+fn another_connection_under_the_same_inode_number_is_another_incident() {
+    let mut scene = Scene::new();
+    let first = one(scene.exec(shell(200, 7)));
+    scene.exit(200, seconds(1.0));
+    let mut other = socket(7);
+    other.local = "10.0.0.5:1".parse().map(crate::model::Endpoint::Ip).unwrap();
+    let second = one(scene.exec(Build::new(300, "bash").on("ioe", &other).at(seconds(2.0))));
+    assert_eq!(second.update, 1);
+    assert_ne!(
+        finding_id(&first, &Host::default()),
+        finding_id(&second, &Host::default())
+    );
+    scene.engine.check();
+}
+
+#[test]
+fn a_sensor_started_again_finds_the_same_id() {
+    let id = |build: Build| finding_id(&one(Scene::new().exec(build)), &Host::default());
+    assert_eq!(id(shell(200, 7)), id(command(201, 7)));
+    assert_eq!(id(shell(200, 7)), id(loop_command(202, 200)));
+    assert_ne!(id(shell(200, 7)), id(shell(200, 8)));
+}
+
+#[test]
+fn ended_incidents_are_forgotten_in_time() {
+    let mut scene = Scene::new();
+    scene.exec(shell(200, 7));
+    scene.exit(200, seconds(1.0));
+    let late = BootTime(SECOND + ENDED_KEPT + 1);
+    assert_eq!(one(scene.exec(shell(300, 7).at(late))).update, 1);
+
+    let mut scene = Scene::new();
+    for inode in 0..2 * ENDED_MAX as u32 {
+        scene.exec(shell(200 + inode, u64::from(inode)));
+        scene.exit(200 + inode, seconds(1.0 + f64::from(inode)));
+        scene.engine.check();
+    }
+    assert_eq!(scene.exec(shell(90_000, 0))[0].update, 1, "forgotten");
+}
+
+#[test]
+fn pace_of_a_busy_shell() {
+    let mut scene = Scene::new();
+    scene.world.hold(200, 7);
+    scene.exec(shell(200, 7).at(seconds(0.0)));
+    let mut times = vec![];
+    for tenth in 1..3000 {
+        let now = seconds(f64::from(tenth) / 10.0);
+        scene.exec(command(1000 + tenth, 7).at(now));
+        scene.exit(1000 + tenth, now);
+        if scene.engine.next_deadline().is_some_and(|deadline| deadline <= now) {
+            times.extend(scene.tick(now).iter().map(|_| tenth / 10));
+        }
+    }
+    assert_eq!(times, [1, 3, 7, 15, 31, 63, 123, 183, 243]);
+}
+
+#[test]
+fn a_command_after_a_long_silence_is_told_soon() {
+    let mut scene = Scene::new();
+    scene.exec(shell(200, 7));
+    for at in [10.0, 100.0, 1000.0] {
+        assert!(scene.exec(command(201, 7).at(seconds(at))).is_empty());
+        while let Some(deadline) = scene
+            .engine
+            .next_deadline()
+            .filter(|&deadline| deadline < seconds(at + 1.0))
+        {
+            scene.world.hold(200, 7);
+            assert!(scene.tick(deadline).is_empty());
+        }
+        assert_eq!(one(scene.tick(seconds(at + 1.0))).new_commands, 1);
+    }
+}
+
+#[test]
+fn a_flood_of_commands_is_a_few_lines() {
+    let mut scene = Scene::new();
+    let mut lines = scene.exec(shell(200, 7).at(seconds(0.0))).len();
+    for at in 1..=100_000_u64 {
+        let now = BootTime(at * SECOND / 10_000);
+        let pid = 1000 + at as u32;
+        lines += scene.exec(command(pid, 7).at(now)).len();
+        lines += scene.exit(pid, now).len();
+        if scene.engine.next_deadline().is_some_and(|deadline| deadline <= now) {
+            lines += scene.tick(now).len();
+        }
+    }
+    let ended = one(scene.exit(200, seconds(11.0)));
+    assert_eq!((ended.command_count, ended.commands.len()), (100_000, COMMANDS_MAX));
+    assert!(lines <= 5, "{lines} lines");
+}
+
+#[test]
+fn a_flood_of_ends_and_beginnings_is_a_few_lines() {
+    let mut scene = Scene::new();
+    let mut last = None;
+    let mut lines = 0;
+    let mut take = |snapshots: Vec<Incident>| {
+        lines += snapshots.len();
+        last = snapshots.into_iter().last().or(last.take());
+    };
+    for at in 1..=100_000_u64 {
+        let now = BootTime(at * SECOND / 1000);
+        take(scene.exec(shell(1000 + at as u32, 7).at(now)));
+        take(scene.exit(1000 + at as u32, now));
+        if scene.engine.next_deadline().is_some_and(|deadline| deadline <= now) {
+            take(scene.tick(now));
+        }
+    }
+    take(scene.tick(seconds(200.0)));
+    let last = last.unwrap();
+    assert!(lines <= 12, "{lines} lines in 100 seconds");
+    assert_eq!(
+        (last.state, last.command_count),
+        (State::Inactive, 99_999),
+        "and the last one is complete"
+    );
+    assert_eq!(scene.engine.next_deadline(), None);
+}
+
+#[test]
+fn an_end_that_was_never_reported_is_found() {
+    let mut scene = Scene::new();
+    scene.world.hold(200, 7);
+    scene.exec(shell(200, 7).at(seconds(0.0)));
+    assert_eq!(scene.engine.next_deadline(), Some(seconds(30.0)));
+    assert!(scene.tick(seconds(30.0)).is_empty(), "it lives");
+    scene.world.release(200, 7);
+    assert_eq!(scene.engine.next_deadline(), Some(seconds(60.0)));
+    let ended = one(scene.tick(seconds(60.0)));
+    assert_eq!(
+        (ended.state, ended.end_reason),
+        (State::Inactive, Some(EndReason::NoHolderFound))
+    );
+    assert_eq!(scene.engine.next_deadline(), None);
+}
+
+#[test]
+fn a_look_costs_a_bounded_number_of_questions() {
+    let mut scene = Scene::new();
+    scene.exec(shell(200, 7).at(seconds(0.0)));
+    for pid in 1000..1300 {
+        scene.exec(command(pid, 7).at(seconds(0.5)));
+    }
+    // Only the one that is asked last holds it.
+    scene.world.hold(1299, 7);
+    let mut now = seconds(1.0);
+    let mut ticks = 0;
+    while *scene.world.asked.borrow() < 301 {
+        now = scene.engine.next_deadline().unwrap();
+        let before = *scene.world.asked.borrow();
+        assert!(scene.tick(now).iter().all(|snapshot| snapshot.state == State::Active));
+        assert!(*scene.world.asked.borrow() - before <= 64);
+        ticks += 1;
+        assert!(ticks < 100);
+    }
+    assert!(now < seconds(40.0));
+    assert_eq!(scene.engine.open_incidents(), 1);
+    scene.engine.check();
+}
+
+#[test]
+fn too_many_incidents_push_out_the_stillest() {
+    let mut scene = Scene::new();
+    for inode in 0..OPEN_MAX as u32 {
+        scene.exec(shell(1000 + inode, u64::from(inode)).at(seconds(f64::from(inode) / 1000.0)));
+    }
+    // The oldest shows life, so the second oldest is the stillest.
+    scene.exec(command(200, 0).at(seconds(10.0)));
+    let out = scene.exec(shell(90_000, 90_000).at(seconds(10.0)));
+    assert_eq!(out.len(), 2);
+    assert_eq!(
+        (out[0].sockets[0].inode, out[0].monitoring_ended, out[0].state),
+        (1, true, State::Active)
+    );
+    assert_eq!(out[1].sockets[0].inode, 90_000);
+    assert_eq!((scene.engine.open_incidents(), scene.engine.evicted()), (OPEN_MAX, 1));
+    scene.engine.check();
+    assert!(scene.exit(1001, seconds(11.0)).is_empty(), "nothing is left of it");
+}
+
+#[test]
+fn too_many_processes_are_not_followed() {
+    let mut scene = Scene::new();
+    scene.exec(shell(200, 7).at(seconds(0.0)));
+    for pid in 1000..1000 + 2 * PROCESSES_MAX as u32 {
+        scene.exec(command(pid, 7).at(seconds(0.1)));
+    }
+    scene.engine.check();
+    assert_eq!(one(scene.tick(seconds(2.0))).command_count, 2 * PROCESSES_MAX as u64);
+}
+
+#[test]
+fn the_last_snapshots_when_the_sensor_stops() {
+    let mut scene = Scene::new();
+    scene.exec(shell(200, 7));
+    scene.exec(shell(201, 8));
+    scene.exec(command(202, 7).at(seconds(0.1)));
+    scene.exit(201, seconds(0.2));
+    let last = one(scene.engine.finish(seconds(1.0)));
+    assert_eq!(
+        (last.state, last.monitoring_ended, last.new_commands),
+        (State::Active, true, 1)
+    );
+    assert_eq!(last.sockets[0].inode, 7);
+}
+
+#[test]
+fn a_direction_learnt_later_is_shown_and_judged() {
+    let mut unknown = socket(7);
+    unknown.direction = Direction::Unknown;
+    let mut scene = Scene::new();
+    let first = one(scene.exec(Build::new(200, "bash").on("ioe", &unknown)));
+    assert_eq!((first.severity, first.direction), (Severity::High, Direction::Unknown));
+    let rise = one(scene.exec(Build::new(201, "bash").on("ioe", &socket(7))));
+    assert_eq!(
+        (rise.severity, rise.direction),
+        (Severity::Critical, Direction::Outbound)
+    );
+}
+
+#[test]
+fn times_out_of_order_do_no_harm() {
+    let mut scene = Scene::new();
+    scene.exec(shell(200, 7).at(seconds(10.0)));
+    scene.exec(command(201, 7).at(seconds(9.0)));
+    let update = one(scene.tick(seconds(11.0)));
+    assert_eq!((update.opened, update.updated), (seconds(10.0), seconds(10.0)));
+    assert_eq!(
+        one(scene
+            .exit(200, seconds(8.0))
+            .into_iter()
+            .chain(scene.exit(201, seconds(8.0)))
+            .collect())
+        .ended,
+        Some(seconds(11.0))
+    );
+}
+
+#[test]
+fn long_arguments_of_commands_are_cut_between_characters() {
+    let mut scene = Scene::new();
+    scene.exec(shell(200, 7));
+    let mut build = command(201, 7);
+    build.0.argv = vec!["echo".into(), "é".repeat(1000).as_str().into(), "more".into()];
+    scene.exec(build);
+    let mut build = command(202, 7);
+    build.0.argv = vec![crate::model::Text(vec![0x80; 4096])];
+    scene.exec(build);
+    let commands = one(scene.engine.finish(seconds(1.0))).commands;
+    assert_eq!(commands[0].argv.len(), 2);
+    assert_eq!(commands[0].argv[1].to_text(), "é".repeat(254));
+    assert!(commands[0].argv_truncated && commands[1].argv_truncated);
+    assert!(commands[1].argv.iter().map(|argument| argument.0.len()).sum::<usize>() <= 512);
+}
+
+#[test]
+fn a_recording_replays_to_the_same_incidents() {
+    let mut observations: Vec<Observation> = vec![shell(200, 7).see()];
+    observations.extend((0..50).map(|at| command(201 + at, 7).at(seconds(f64::from(at))).see()));
+    let mut odd = Build::new(400, "python3").on("ie", &socket(8)).at(seconds(60.0));
+    odd.0.argv.push(crate::model::Text(vec![0xff, 0x0a, 0x1b]));
+    odd.0.streams[1] = Stream::Unix { inode: 5, peer: None };
+    observations.push(odd.see());
+    let recorded: Vec<String> = observations
+        .iter()
+        .map(|seen| serde_json::to_string(seen).unwrap())
+        .collect();
+    let replayed: Vec<Observation> = recorded
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(observations, replayed);
+    let run = |observations: Vec<Observation>| {
+        let world = Table::default();
+        let mut engine = Engine::new(Settings::default());
+        let mut out: Vec<Incident> = vec![];
+        for observation in observations {
+            out.extend(engine.observe(observation, &world));
+        }
+        out.extend(engine.tick(seconds(61.0), &world));
+        out.extend(engine.finish(seconds(62.0)));
+        serde_json::to_string(&out).unwrap()
+    };
+    assert_eq!(run(observations), run(replayed));
+}

@@ -1,5 +1,7 @@
 //! Tests of the engine: what it is fed with is built by [`build`].
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod argv;
 mod build;
 mod lifecycle;

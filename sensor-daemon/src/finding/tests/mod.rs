@@ -1,5 +1,7 @@
 //! Tests of what is written.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod clip;
 mod human;
 mod scc;
