@@ -6,7 +6,10 @@ use super::{
     debian,
     packages::{self, Needed},
 };
-use crate::toolchain::{BPF_LINKER_LLVM, BPF_LINKER_VERSION, Found};
+use crate::{
+    command,
+    toolchain::{BPF_LINKER_LLVM, BPF_LINKER_VERSION, Found},
+};
 
 /// Adds both ways to a toolchain to `error`.
 pub(super) fn for_toolchain(error: Error, found: &Found) -> Error {
@@ -59,8 +62,9 @@ pub(super) fn for_packages(error: Error, missing: &[Needed]) -> Error {
 }
 
 fn as_root(names: &[String]) -> [String; 2] {
+    let sudo = if command::is_root() { "" } else { "sudo " };
     [
-        "  sudo apt-get update".into(),
-        format!("  sudo apt-get install --no-install-recommends {}", names.join(" ")),
+        format!("  {sudo}apt-get update"),
+        format!("  {sudo}apt-get install --no-install-recommends {}", names.join(" ")),
     ]
 }
