@@ -9,6 +9,10 @@ fn main() -> io::Result<()> {
     };
     let connection = OwnedFd::from(TcpStream::connect(address)?);
     let mut shell = Command::new(program);
-    shell.args(arguments).stdin(connection.try_clone()?).stdout(connection.try_clone()?).stderr(connection);
+    shell
+        .args(arguments)
+        .stdin(connection.try_clone()?)
+        .stdout(connection.try_clone()?)
+        .stderr(connection);
     shell.status().map(|_| ())
 }

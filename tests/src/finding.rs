@@ -29,6 +29,8 @@ pub struct Process {
     pub path: String,
     /// Arguments, the program's own name first.
     pub args: Vec<String>,
+    /// There were more.
+    pub truncated: bool,
 }
 
 impl Finding {
@@ -38,11 +40,23 @@ impl Finding {
     /// If it is not one JSON object with a finding and a resource in it.
     pub fn parse(line: &[u8]) -> Result<Self> {
         let mut value: Value = serde_json::from_slice(line).context("a line that is not JSON")?;
-        ensure!(value.pointer("/resource/name").is_some_and(Value::is_string), "a line without resource.name");
+        ensure!(
+            value.pointer("/resource/name").is_some_and(Value::is_string),
+            "a line without resource.name"
+        );
         let value = value.get_mut("finding").context("a line without `finding`")?.take();
-        let name = value.get("name").and_then(Value::as_str).context("a finding without a name")?;
-        let id = name.rsplit_once("/findings/").map(|(_, id)| id.to_owned()).unwrap_or_default();
-        ensure!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "an odd finding name: {name}");
+        let name = value
+            .get("name")
+            .and_then(Value::as_str)
+            .context("a finding without a name")?;
+        let id = name
+            .rsplit_once("/findings/")
+            .map(|(_, id)| id.to_owned())
+            .unwrap_or_default();
+        ensure!(
+            id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            "an odd finding name: {name}"
+        );
         Ok(Self { value, id })
     }
 
@@ -75,7 +89,9 @@ impl Finding {
     /// # Errors
     /// If it is missing or is none.
     pub fn number(&self, name: &str) -> Result<u64> {
-        let value = self.property(name).with_context(|| format!("no sourceProperties.{name} in {self}"))?;
+        let value = self
+            .property(name)
+            .with_context(|| format!("no sourceProperties.{name} in {self}"))?;
         number(value).with_context(|| format!("sourceProperties.{name} is not a number: {value}"))
     }
 
@@ -84,7 +100,11 @@ impl Finding {
     /// # Errors
     /// If one lacks what every process has.
     pub fn processes(&self) -> Result<Vec<Process>> {
-        let list = self.value.get("processes").and_then(Value::as_array).context("a finding without processes")?;
+        let list = self
+            .value
+            .get("processes")
+            .and_then(Value::as_array)
+            .context("a finding without processes")?;
         list.iter().map(Process::of).collect()
     }
 
@@ -101,7 +121,10 @@ impl Finding {
         let list = self.value.get("connections").and_then(Value::as_array);
         let end = |connection: &Value, side: &str| {
             let ip = connection.get(format!("{side}Ip"))?.as_str()?.parse().ok()?;
-            Some(SocketAddr::new(ip, u16::try_from(number(connection.get(format!("{side}Port"))?)?).ok()?))
+            Some(SocketAddr::new(
+                ip,
+                u16::try_from(number(connection.get(format!("{side}Port"))?)?).ok()?,
+            ))
         };
         let pair = |connection| Some((end(connection, "source")?, end(connection, "destination")?));
         list.into_iter().flatten().filter_map(pair).collect()
@@ -118,7 +141,9 @@ impl std::fmt::Display for Finding {
 impl Process {
     fn of(value: &Value) -> Result<Self> {
         let field = |name: &str| {
-            let field = value.get(name).with_context(|| format!("a process without {name}: {value}"))?;
+            let field = value
+                .get(name)
+                .with_context(|| format!("a process without {name}: {value}"))?;
             u32::try_from(number(field).unwrap_or(u64::MAX)).with_context(|| format!("an odd {name}: {field}"))
         };
         let args = value.get("args").and_then(Value::as_array).into_iter().flatten();
@@ -127,13 +152,29 @@ impl Process {
             // Protobuf's JSON leaves a zero out.
             parent: value.get("parentPid").and_then(number).map_or(Ok(0), u32::try_from)?,
             uid: field("userId")?,
-            path: value.pointer("/binary/path").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            path: value
+                .pointer("/binary/path")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned(),
             args: args.map(|arg| arg.as_str().unwrap_or_default().to_owned()).collect(),
+            truncated: value
+                .get("argumentsTruncated")
+                .and_then(Value::as_bool)
+                .unwrap_or_default(),
         })
     }
 }
 
 /// A number; protobuf's JSON writes 64-bit ones as text.
 fn number(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_f64().filter(|n| *n >= 0.0 && n.fract() == 0.0).map(|n| n as u64)).or_else(|| value.as_str()?.parse().ok())
+    value
+        .as_u64()
+        .or_else(|| {
+            value
+                .as_f64()
+                .filter(|n| *n >= 0.0 && n.fract() == 0.0)
+                .map(|n| n as u64)
+        })
+        .or_else(|| value.as_str()?.parse().ok())
 }

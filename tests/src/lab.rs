@@ -35,13 +35,29 @@ pub struct Want {
 }
 
 /// A shell that reads its peer's commands and answers there, connected by this host.
-pub const REVERSE: Want = Want { severity: "CRITICAL", direction: "outbound", technique: "reverse_shell" };
+pub const REVERSE: Want = Want {
+    severity: "CRITICAL",
+    direction: "outbound",
+    technique: "reverse_shell",
+};
 /// The same, connected by the peer.
-pub const BIND: Want = Want { severity: "HIGH", direction: "inbound", technique: "bind_shell" };
+pub const BIND: Want = Want {
+    severity: "HIGH",
+    direction: "inbound",
+    technique: "bind_shell",
+};
 /// A shell or interpreter that executes what it reads from the peer, and answers elsewhere.
-pub const INPUT: Want = Want { severity: "HIGH", direction: "outbound", technique: "input_only_shell" };
+pub const INPUT: Want = Want {
+    severity: "HIGH",
+    direction: "outbound",
+    technique: "input_only_shell",
+};
 /// Commands whose output goes to the peer, run by a loop that reads the peer's commands.
-pub const LOOP: Want = Want { severity: "HIGH", direction: "outbound", technique: "command_loop" };
+pub const LOOP: Want = Want {
+    severity: "HIGH",
+    direction: "outbound",
+    technique: "command_loop",
+};
 
 /// A case's surroundings.
 pub struct Lab<'a> {
@@ -65,7 +81,13 @@ impl<'a> Lab<'a> {
         let dir = tempfile::Builder::new().prefix("sensor-test.").tempdir()?;
         // Some attackers are other users.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
-        Ok(Self { sensor, programs, dir, from: sensor.line_count(), expected: RefCell::default() })
+        Ok(Self {
+            sensor,
+            programs,
+            dir,
+            from: sensor.line_count(),
+            expected: RefCell::default(),
+        })
     }
 
     /// A directory of the case's own.
@@ -104,9 +126,14 @@ impl<'a> Lab<'a> {
     /// # Errors
     /// If there is no room for its output.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Result<Command> {
-        let output = fs::OpenOptions::new().create(true).append(true).open(self.path("output"))?;
+        let output = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.path("output"))?;
         let mut command = command(program);
-        command.stdout(Stdio::from(output.try_clone()?)).stderr(Stdio::from(output));
+        command
+            .stdout(Stdio::from(output.try_clone()?))
+            .stderr(Stdio::from(output));
         Ok(command)
     }
 
@@ -141,19 +168,47 @@ impl<'a> Lab<'a> {
     /// # Errors
     /// If it does not come, or says anything else.
     pub fn finding(&self, ends: Ends, want: Want) -> Result<Finding> {
-        let finding = self.sensor.wait_line(&format!("a finding about {ends}"), self.from, |finding| finding.has(ends))?;
+        let finding = self
+            .sensor
+            .wait_line(&format!("a finding about {ends}"), self.from, |finding| {
+                finding.has(ends)
+            })?;
         self.expected.borrow_mut().insert(finding.id().to_owned());
         let pair = match want.direction {
             "inbound" => (ends.peer, ends.host),
             _ => (ends.host, ends.peer),
         };
-        let direction = finding.property("direction").and_then(serde_json::Value::as_str).unwrap_or_default();
-        let technique = finding.property("technique").and_then(serde_json::Value::as_str).unwrap_or_default();
-        ensure!(finding.is_active(), "the first line of a takeover is not ACTIVE: {finding}");
-        ensure!(finding.text("severity") == want.severity, "severity is not {}: {finding}", want.severity);
-        ensure!(direction == want.direction, "direction is not {}: {finding}", want.direction);
-        ensure!(technique == want.technique, "technique is not {}: {finding}", want.technique);
-        ensure!(finding.connections().contains(&pair), "source and destination are not {pair:?}: {finding}");
+        let direction = finding
+            .property("direction")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default();
+        let technique = finding
+            .property("technique")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default();
+        ensure!(
+            finding.is_active(),
+            "the first line of a takeover is not ACTIVE: {finding}"
+        );
+        ensure!(
+            finding.text("severity") == want.severity,
+            "severity is not {}: {finding}",
+            want.severity
+        );
+        ensure!(
+            direction == want.direction,
+            "direction is not {}: {finding}",
+            want.direction
+        );
+        ensure!(
+            technique == want.technique,
+            "technique is not {}: {finding}",
+            want.technique
+        );
+        ensure!(
+            finding.connections().contains(&pair),
+            "source and destination are not {pair:?}: {finding}"
+        );
         Ok(finding)
     }
 
@@ -180,7 +235,9 @@ impl<'a> Lab<'a> {
     /// If that does not come, or its severity is another than before.
     pub fn ended(&self, finding: &Finding) -> Result<Finding> {
         let what = format!("state INACTIVE of {}", finding.id());
-        let last = self.sensor.wait_line(&what, self.from, |line| line.id() == finding.id() && !line.is_active())?;
+        let last = self
+            .sensor
+            .wait_line(&what, self.from, |line| line.id() == finding.id() && !line.is_active())?;
         let (was, is) = (finding.text("severity"), last.text("severity"));
         ensure!(was == is, "severity went from {was} to {is}: {last}");
         Ok(last)
@@ -195,9 +252,17 @@ impl<'a> Lab<'a> {
         self.sensor.fence()?;
         let seen = self.sensor.new_ids(self.from)?;
         let expected = self.expected.borrow();
-        let Some(id) = seen.difference(&expected).next() else { return Ok(()) };
-        let finding = self.sensor.wait_line("a finding besides", self.from, |finding| finding.id() == id)?;
-        bail!("{} findings instead of {}; one that should not be: {finding}", seen.len(), expected.len());
+        let Some(id) = seen.difference(&expected).next() else {
+            return Ok(());
+        };
+        let finding = self
+            .sensor
+            .wait_line("a finding besides", self.from, |finding| finding.id() == id)?;
+        bail!(
+            "{} findings instead of {}; one that should not be: {finding}",
+            seen.len(),
+            expected.len()
+        );
     }
 
     /// A whole case: bash runs `script`, which connects a shell to $H and $P.
@@ -224,7 +289,10 @@ impl<'a> Lab<'a> {
     pub fn connected(&self, script: &str, program: &Path) -> Result<Peer> {
         let listener = Listener::tcp(V4)?;
         let program = program.to_str().context("an odd path")?;
-        self.bash(script, &[("H", "127.0.0.1"), ("P", &listener.port()?.to_string()), ("X", program)])?;
+        self.bash(
+            script,
+            &[("H", "127.0.0.1"), ("P", &listener.port()?.to_string()), ("X", program)],
+        )?;
         listener.accept()
     }
 

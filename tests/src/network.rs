@@ -28,9 +28,15 @@ impl Network {
     /// # Errors
     /// If namespaces can't be made here.
     pub fn new(lab: &Lab<'_>) -> Result<Self> {
-        let network = Self { peer: namespace(lab)?, host: namespace(lab)? };
+        let network = Self {
+            peer: namespace(lab)?,
+            host: namespace(lab)?,
+        };
         let (peer, host) = (network.peer.to_string(), network.host.to_string());
-        ip(&format!("link add name cable netns {peer} type veth peer name cable netns {host}"), None)?;
+        ip(
+            &format!("link add name cable netns {peer} type veth peer name cable netns {host}"),
+            None,
+        )?;
         for (holder, address) in [(&peer, "198.51.100.1/24"), (&host, "198.51.100.2/24")] {
             ip(&format!("address add {address} dev cable"), Some(holder))?;
             ip("link set cable up", Some(holder))?;
@@ -49,7 +55,9 @@ impl Network {
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
             Listener::tcp(PEER)
         });
-        listener.join().map_err(|_| anyhow!("listening in a namespace panicked"))?
+        listener
+            .join()
+            .map_err(|_| anyhow!("listening in a namespace panicked"))?
     }
 
     /// A command that runs `program` at the other end of the cable.
@@ -87,6 +95,10 @@ fn ip(arguments: &str, holder: Option<&str>) -> Result<()> {
         None => command(ip),
     };
     let output = run.args(arguments.split(' ')).stderr(Stdio::piped()).output()?;
-    ensure!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "ip {arguments}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(())
 }

@@ -33,7 +33,10 @@ pub struct Ends {
 impl Ends {
     fn new(host: SocketAddr, peer: SocketAddr) -> Self {
         let canonical = |addr: SocketAddr| SocketAddr::new(addr.ip().to_canonical(), addr.port());
-        Self { host: canonical(host), peer: canonical(peer) }
+        Self {
+            host: canonical(host),
+            peer: canonical(peer),
+        }
     }
 }
 
@@ -128,7 +131,9 @@ pub fn call(addr: SocketAddr) -> Result<Peer> {
 pub fn free_port(ip: IpAddr) -> Result<u16> {
     let start = 20_000 + u16::try_from(std::process::id() % 8_000)?;
     let mut ports = start..32_000;
-    ports.find(|&port| TcpListener::bind((ip, port)).is_ok()).context("no free port")
+    ports
+        .find(|&port| TcpListener::bind((ip, port)).is_ok())
+        .context("no free port")
 }
 
 /// An open connection to a shell.
@@ -149,7 +154,12 @@ impl Peer {
     fn new(socket: OwnedFd, ends: Ends, bytewise: bool) -> Result<Self> {
         set_socket_timeout(&socket, Timeout::Recv, Some(deadline()))?;
         set_socket_timeout(&socket, Timeout::Send, Some(deadline()))?;
-        Ok(Self { link: socket.into(), bytewise, ends, heard: Vec::new() })
+        Ok(Self {
+            link: socket.into(),
+            bytewise,
+            ends,
+            heard: Vec::new(),
+        })
     }
 
     /// Both ends.
@@ -178,8 +188,13 @@ impl Peer {
     pub fn read_until(&mut self, needle: &str) -> Result<String> {
         let mut buffer = [0; 4096];
         loop {
-            let line_end = find(&self.heard, needle.as_bytes())
-                .and_then(|at| self.heard.get(at..)?.iter().position(|&byte| byte == b'\n').map(|line| at + line + 1));
+            let line_end = find(&self.heard, needle.as_bytes()).and_then(|at| {
+                self.heard
+                    .get(at..)?
+                    .iter()
+                    .position(|&byte| byte == b'\n')
+                    .map(|line| at + line + 1)
+            });
             if let Some(end) = line_end {
                 let rest = self.heard.split_off(end);
                 let said = std::mem::replace(&mut self.heard, rest);
@@ -200,7 +215,9 @@ impl Peer {
     /// # Errors
     /// If it does not.
     pub fn read_to_end(&mut self) -> Result<Vec<u8>> {
-        self.link.read_to_end(&mut self.heard).context("waiting for the other side to close")?;
+        self.link
+            .read_to_end(&mut self.heard)
+            .context("waiting for the other side to close")?;
         Ok(std::mem::take(&mut self.heard))
     }
 
@@ -223,7 +240,11 @@ impl Peer {
         loop {
             // An interactive bash echoes the command first.
             let answer = self.read_until("pid=")?;
-            if let Some(pid) = answer.rsplit("pid=").next().and_then(|rest| rest.split('.').next()?.parse().ok()) {
+            if let Some(pid) = answer
+                .rsplit("pid=")
+                .next()
+                .and_then(|rest| rest.split('.').next()?.parse().ok())
+            {
                 return Proc::of(pid);
             }
         }

@@ -55,15 +55,40 @@ impl Proc {
         let dir = PathBuf::from(format!("/proc/{pid}"));
         let status = fs::read_to_string(dir.join("status")).with_context(|| format!("process {pid}"))?;
         let field = |name: &str| -> Result<u32> {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).context("no such field")?;
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .context("no such field")?;
             Ok(line.split_whitespace().next().context("an empty field")?.parse()?)
         };
         let cmdline = fs::read(dir.join("cmdline"))?;
-        let args = cmdline.split(|&byte| byte == 0).map(|arg| String::from_utf8_lossy(arg).into_owned());
+        let args = cmdline
+            .split(|&byte| byte == 0)
+            .map(|arg| String::from_utf8_lossy(arg).into_owned());
         let mut args: Vec<String> = args.collect();
         args.pop(); // what follows the last NUL
-        Ok(Self { pid, parent: field("PPid:")?, uid: field("Uid:")?, exe: fs::read_link(dir.join("exe"))?, args })
+        Ok(Self {
+            pid,
+            parent: field("PPid:")?,
+            uid: field("Uid:")?,
+            exe: fs::read_link(dir.join("exe"))?,
+            args,
+        })
     }
+}
+
+/// Waits until a process has ended, reaped or not.
+///
+/// # Errors
+/// If it lives on.
+pub fn wait_end(pid: u32) -> Result<()> {
+    wait_for(&format!("the end of process {pid}"), || {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+        Ok(state
+            .is_none_or(|state| state.trim_start().starts_with(['Z', 'X']))
+            .then_some(()))
+    })
 }
 
 /// Makes every orphan below this process its child, so that [`sweep`] finds it.
@@ -82,7 +107,9 @@ pub fn sweep(spare: &[u32]) -> Result<()> {
     wait_for("the end of all processes that the case started", || {
         let descendants = descendants(spare)?;
         for &(pid, parent) in &descendants {
-            let Some(pid) = Pid::from_raw(pid.cast_signed()) else { continue };
+            let Some(pid) = Pid::from_raw(pid.cast_signed()) else {
+                continue;
+            };
             // It may have ended by itself.
             let _ = rustix::process::kill_process(pid, Signal::KILL);
             if parent == std::process::id() {
@@ -97,18 +124,31 @@ pub fn sweep(spare: &[u32]) -> Result<()> {
 fn descendants(spare: &[u32]) -> io::Result<Vec<(u32, u32)>> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     for entry in fs::read_dir("/proc")? {
-        let Ok(pid) = entry?.file_name().to_string_lossy().parse::<u32>() else { continue };
+        let Ok(pid) = entry?.file_name().to_string_lossy().parse::<u32>() else {
+            continue;
+        };
         // Gone by now, or: pid (comm) state parent …, where comm can hold anything.
-        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
+        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+            continue;
+        };
         let after_comm = stat.rsplit(')').next().unwrap_or_default();
-        if let Some(parent) = after_comm.split_whitespace().nth(1).and_then(|parent| parent.parse().ok()) {
+        if let Some(parent) = after_comm
+            .split_whitespace()
+            .nth(1)
+            .and_then(|parent| parent.parse().ok())
+        {
             children.entry(parent).or_default().push(pid);
         }
     }
     let mut found = Vec::new();
     let mut open = vec![std::process::id()];
     while let Some(parent) = open.pop() {
-        for &pid in children.get(&parent).into_iter().flatten().filter(|pid| !spare.contains(pid)) {
+        for &pid in children
+            .get(&parent)
+            .into_iter()
+            .flatten()
+            .filter(|pid| !spare.contains(pid))
+        {
             found.push((pid, parent));
             open.push(pid);
         }

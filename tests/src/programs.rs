@@ -37,7 +37,10 @@ impl Programs {
         let dir = tempfile::Builder::new().prefix("sensor-programs.").tempdir()?;
         // A set-uid program has to be within reach of another user.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
-        Ok(Self { dir, built: Mutex::default() })
+        Ok(Self {
+            dir,
+            built: Mutex::default(),
+        })
     }
 
     /// The C program of source `source`, compiled with `flags`.
@@ -47,7 +50,10 @@ impl Programs {
     pub fn c(&self, source: &str, flags: &[&str]) -> Result<PathBuf> {
         self.build(source, flags, |source, program| {
             let mut gcc = Command::new(tools::find("gcc")?);
-            gcc.args(["-O1", "-Wall", "-Werror", "-o"]).arg(program).arg(source).args(flags);
+            gcc.args(["-O1", "-Wall", "-Werror", "-o"])
+                .arg(program)
+                .arg(source)
+                .args(flags);
             Ok(gcc)
         })
     }
@@ -59,7 +65,12 @@ impl Programs {
     pub fn go(&self, source: &str) -> Result<PathBuf> {
         self.build(source, &[], |source, program| {
             let mut go = Command::new(tools::find("go")?);
-            go.env("GO111MODULE", "off").env("GOPROXY", "off").arg("build").arg("-o").arg(program).arg(source);
+            go.env("GO111MODULE", "off")
+                .env("GOPROXY", "off")
+                .arg("build")
+                .arg("-o")
+                .arg(program)
+                .arg(source);
             Ok(go)
         })
     }
@@ -75,12 +86,21 @@ impl Programs {
         if let Some(program) = built.get(&key) {
             return Ok(program.clone());
         }
-        let text = SOURCES.iter().find(|(name, _)| *name == source).context("no such source")?.1;
+        let text = SOURCES
+            .iter()
+            .find(|(name, _)| *name == source)
+            .context("no such source")?
+            .1;
         let source = self.dir.path().join(source);
         fs::write(&source, text)?;
         let program = self.dir.path().join(key.replace('.', "-"));
         let output = compiler(&source, &program)?.output()?;
-        ensure!(output.status.success(), "{}: {}", source.display(), String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "{}: {}",
+            source.display(),
+            String::from_utf8_lossy(&output.stderr)
+        );
         built.insert(key, program.clone());
         Ok(program)
     }

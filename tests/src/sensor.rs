@@ -31,7 +31,11 @@ use crate::{
 pub fn binary() -> Result<PathBuf> {
     let built = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/sensor-daemon"));
     let path = env::var_os("SENSOR_DAEMON").map_or_else(built, PathBuf::from);
-    ensure!(path.is_file(), "there is no sensor at {}: run cargo xtask test, or set SENSOR_DAEMON", path.display());
+    ensure!(
+        path.is_file(),
+        "there is no sensor at {}: run cargo xtask test, or set SENSOR_DAEMON",
+        path.display()
+    );
     Ok(path)
 }
 
@@ -95,7 +99,10 @@ impl Sensor {
         let notify = dir.path().join("notify");
         let socket = UnixDatagram::bind(&notify)?;
         socket.set_nonblocking(true)?;
-        command.env("NOTIFY_SOCKET", &notify).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .env("NOTIFY_SOCKET", &notify)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().context("starting the sensor")?;
         let shared = Arc::new(Shared::default());
         let stderr = child.stderr.take().context("no stderr")?;
@@ -204,7 +211,11 @@ impl Sensor {
         let mut next = from;
         loop {
             let fresh = output.lines.get(next..).unwrap_or_default();
-            if let Some(found) = fresh.iter().filter_map(|line| line.finding.as_ref().ok()).find(|finding| matches(finding)) {
+            if let Some(found) = fresh
+                .iter()
+                .filter_map(|line| line.finding.as_ref().ok())
+                .find(|finding| matches(finding))
+            {
                 return Ok(found.clone());
             }
             next = next.max(output.lines.len());
@@ -213,7 +224,12 @@ impl Sensor {
                 drop(output);
                 bail!("waited in vain for {what}; {}", self.diagnosis());
             }
-            output = self.shared.changed.wait_timeout(output, left).unwrap_or_else(PoisonError::into_inner).0;
+            output = self
+                .shared
+                .changed
+                .wait_timeout(output, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
@@ -243,7 +259,11 @@ impl Sensor {
         };
         let said = self.diagnostics();
         let tail = said.get(said.len().saturating_sub(20)..).unwrap_or_default();
-        format!("the sensor {state}, {} lines; its stderr ends with:\n{}", self.line_count(), tail.join("\n"))
+        format!(
+            "the sensor {state}, {} lines; its stderr ends with:\n{}",
+            self.line_count(),
+            tail.join("\n")
+        )
     }
 
     /// Sends `signal`.

@@ -33,7 +33,11 @@ impl Case {
         tools: &'static [&'static str],
         run: impl Fn(&Lab<'_>) -> Result<()> + Send + 'static,
     ) -> Self {
-        Self { name: name.into(), tools, run: Box::new(run) }
+        Self {
+            name: name.into(),
+            tools,
+            run: Box::new(run),
+        }
     }
 }
 
@@ -45,9 +49,15 @@ struct Shared {
 
 impl Shared {
     fn start() -> Result<Self> {
-        ensure!(rustix::process::geteuid().is_root(), "the end-to-end tests load BPF programs: run them as root");
+        ensure!(
+            rustix::process::geteuid().is_root(),
+            "the end-to-end tests load BPF programs: run them as root"
+        );
         adopt_orphans()?;
-        Ok(Self { sensor: Sensor::start()?, programs: Programs::new()? })
+        Ok(Self {
+            sensor: Sensor::start()?,
+            programs: Programs::new()?,
+        })
     }
 }
 
@@ -74,7 +84,9 @@ impl Suite {
             let output = lab.output();
             let swept = sweep(&[shared.sensor.pid()]);
             let settled = swept.and_then(|()| lab.settle());
-            outcome.and(settled).with_context(|| format!("the programs said: {output}"))
+            outcome
+                .and(settled)
+                .with_context(|| format!("the programs said: {output}"))
         })
     }
 
@@ -83,7 +95,9 @@ impl Suite {
         self.with(|shared| {
             let dir = tempfile::tempdir()?;
             let file = dir.path().join("lines");
-            let lines: Vec<Vec<u8>> = shared.sensor.lines(0, |lines| lines.iter().map(|line| line.raw.clone()).collect());
+            let lines: Vec<Vec<u8>> = shared
+                .sensor
+                .lines(0, |lines| lines.iter().map(|line| line.raw.clone()).collect());
             ensure!(!lines.is_empty(), "no line was written: run this together with others");
             fs::write(&file, lines.join(&b'\n'))?;
             official_parser(&file, lines.len())
@@ -103,11 +117,19 @@ impl Suite {
 /// # Errors
 /// What it says about the first line that it refuses.
 pub fn official_parser(file: &std::path::Path, lines: usize) -> Result<()> {
-    let python = env::var_os("SENSOR_TEST_PYTHON")
-        .context("SENSOR_TEST_PYTHON names no Python with google-cloud-securitycenter: run cargo xtask setup --tests")?;
-    let output = Command::new(python).arg("-c").arg(include_str!("../programs/parse.py")).arg(file).output()?;
+    let python = env::var_os("SENSOR_TEST_PYTHON").context(
+        "SENSOR_TEST_PYTHON names no Python with google-cloud-securitycenter: run cargo xtask setup --tests",
+    )?;
+    let output = Command::new(python)
+        .arg("-c")
+        .arg(include_str!("../programs/parse.py"))
+        .arg(file)
+        .output()?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success() && said.contains(&format!("parsed {lines} lines")), "{said}");
+    ensure!(
+        output.status.success() && said.contains(&format!("parsed {lines} lines")),
+        "{said}"
+    );
     Ok(())
 }
 
@@ -124,7 +146,11 @@ pub fn run(cases: Vec<Case>) -> ExitCode {
         trials.push(Trial::test(case.name.clone(), move || suite.run(&case).map_err(failed)));
     }
     let (parsing, stopping) = (suite.clone(), suite.clone());
-    trials.push(Trial::test("lines::pass_the_official_parser", move || parsing.parse_officially().map_err(failed)));
-    trials.push(Trial::test("sensor::ends_well", move || stopping.stop().map_err(failed)));
+    trials.push(Trial::test("lines::pass_the_official_parser", move || {
+        parsing.parse_officially().map_err(failed)
+    }));
+    trials.push(Trial::test("sensor::ends_well", move || {
+        stopping.stop().map_err(failed)
+    }));
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -13,7 +13,10 @@ pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 /// # Errors
 /// If it is not installed: a test that needs it has to fail, not to pass unseen.
 pub fn find(tool: &str) -> Result<PathBuf> {
-    let found = PATH.split(':').map(|dir| Path::new(dir).join(tool)).find(|path| path.is_file());
+    let found = PATH
+        .split(':')
+        .map(|dir| Path::new(dir).join(tool))
+        .find(|path| path.is_file());
     match found {
         Some(path) => Ok(path),
         None => bail!("`{tool}` is not installed: run cargo xtask setup --tests"),

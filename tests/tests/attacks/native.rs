@@ -13,15 +13,24 @@ use sensor_tests::{
 fn connect(lab: &Lab<'_>, flags: &[&str], listener: &Listener, family: &str, address: &str) -> Result<()> {
     let port = listener.port()?.to_string();
     let program = lab.programs.c("connect.c", flags)?;
-    lab.spawn(lab.command(program)?.args(["connect", family, address, &port, "/bin/sh"]))?;
+    lab.spawn(
+        lab.command(program)?
+            .args(["connect", family, address, &port, "/bin/sh"]),
+    )?;
     lab.taken(listener.accept()?, REVERSE)
 }
 
 pub fn cases() -> Vec<Case> {
     vec![
-        Case::new("native::c", &["gcc"], |lab| connect(lab, &[], &Listener::tcp(V4)?, "4", "127.0.0.1")),
-        Case::new("native::c_static", &["gcc"], |lab| connect(lab, &["-static"], &Listener::tcp(V4)?, "4", "127.0.0.1")),
-        Case::new("native::c_ipv6", &["gcc"], |lab| connect(lab, &[], &Listener::tcp(V6)?, "6", "::1")),
+        Case::new("native::c", &["gcc"], |lab| {
+            connect(lab, &[], &Listener::tcp(V4)?, "4", "127.0.0.1")
+        }),
+        Case::new("native::c_static", &["gcc"], |lab| {
+            connect(lab, &["-static"], &Listener::tcp(V4)?, "4", "127.0.0.1")
+        }),
+        Case::new("native::c_ipv6", &["gcc"], |lab| {
+            connect(lab, &[], &Listener::tcp(V6)?, "6", "::1")
+        }),
         Case::new("native::c_ipv4_mapped", &["gcc"], |lab| {
             connect(lab, &[], &Listener::tcp(V4)?, "6", "::ffff:127.0.0.1")
         }),
@@ -32,7 +41,10 @@ pub fn cases() -> Vec<Case> {
         Case::new("native::go", &["go"], |lab| {
             let listener = Listener::tcp(V4)?;
             let peer = format!("127.0.0.1:{}", listener.port()?);
-            lab.spawn(lab.command(lab.programs.go("connect.go")?)?.args([&peer, "/bin/sh", "-i"]))?;
+            lab.spawn(
+                lab.command(lab.programs.go("connect.go")?)?
+                    .args([&peer, "/bin/sh", "-i"]),
+            )?;
             lab.taken(listener.accept()?, REVERSE)
         }),
         Case::new("native::rust", &[], |lab| {
@@ -65,7 +77,10 @@ pub fn cases() -> Vec<Case> {
                 exec setpriv --reuid 65534 --regid 65534 --clear-groups $X -p <&5 >&5 2>&5";
             let mut peer = lab.connected(script, &copy)?;
             let id = peer.id()?;
-            ensure!(id.contains("uid=65534") && id.contains("euid=0"), "no set-uid shell: {id}");
+            ensure!(
+                id.contains("uid=65534") && id.contains("euid=0"),
+                "no set-uid shell: {id}"
+            );
             lab.taken(peer, REVERSE)
         }),
     ]

