@@ -88,6 +88,7 @@ offsets! {
     task_exit_code: required "task_struct"."exit_code";
     signal_live: required "signal_struct"."live.counter";
     files_fdt: required "files_struct"."fdt";
+    files_fd_array: required "files_struct"."fd_array";
     fdt_fd: required "fdtable"."fd";
     fdt_max_fds: required "fdtable"."max_fds";
     file_inode: required "file"."f_inode";

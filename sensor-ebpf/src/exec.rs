@@ -29,8 +29,11 @@ const HUGETLBFS_MAGIC: u64 = 0x9584_58f6;
 #[inline(always)]
 pub fn observe(ctx: &BtfTracePointContext, task: Task) {
     maps::count(|counters| counters.execs_seen += 1);
-    let found = task
-        .files()
+    let files = task.files();
+    if !streams::may_have_socket(files) {
+        return;
+    }
+    let found = files
         .standard_streams()
         .and_then(|files| Ok((streams::has_network_socket(&files)?, files)));
     match found {

@@ -4,7 +4,7 @@
 use sensor_common::record::{StreamRecord, stream_kind};
 
 use crate::{
-    kernel::{Fault, File, Sock},
+    kernel::{Fault, File, Files, Sock},
     maps,
 };
 
@@ -23,6 +23,20 @@ const S_IFIFO: u16 = 0o010_000;
 // include/uapi/linux/magic.h
 const PIPEFS_MAGIC: u64 = 0x5049_5045;
 
+/// Whether one of the three streams may be a socket: all that most execs are asked.
+#[inline(always)]
+pub fn may_have_socket(files: Files) -> bool {
+    match files.standard_stream_modes() {
+        Some([stdin, stdout, stderr]) => is_socket(stdin) || is_socket(stdout) || is_socket(stderr),
+        None => true,
+    }
+}
+
+#[inline(always)]
+fn is_socket(mode: u16) -> bool {
+    mode & S_IFMT == S_IFSOCK
+}
+
 /// Whether one of the three streams is a socket that a network peer can be at. Descriptors that share an open file, as
 /// those of most programs do, are looked at once.
 #[inline(always)]
@@ -35,7 +49,7 @@ pub fn has_network_socket(files: &[File; 3]) -> Result<bool, Fault> {
 
 #[inline(always)]
 fn is_network_socket(file: File) -> Result<bool, Fault> {
-    if file.0 == 0 || file.inode()?.mode()? & S_IFMT != S_IFSOCK {
+    if file.0 == 0 || !is_socket(file.inode()?.mode()?) {
         return Ok(false);
     }
     let Some(sock) = file.socket()? else { return Ok(false) };
