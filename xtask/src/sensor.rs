@@ -154,6 +154,11 @@ impl Sensor {
         }
     }
 
+    /// How many lines came that were not yet taken; they are gone then.
+    pub(crate) fn forget_lines(&self) -> usize {
+        self.lines.try_iter().count()
+    }
+
     /// Ends it as a service manager would, and hands the lines that were not yet taken to `rest`.
     ///
     /// # Errors

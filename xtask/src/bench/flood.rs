@@ -36,6 +36,10 @@ pub(super) fn measure(sensor: &Sensor, cores: &[usize], report: &mut Report) -> 
     let time = load::storm_on_sockets(cores, &connections, EXECS)?;
     drop(connections);
 
+    let ids: Vec<String> = takeovers
+        .iter()
+        .map(|takeover| takeover.opened.id().to_owned())
+        .collect();
     let (mut counted, mut losses, mut written) = (0, 0, 0_u64);
     for takeover in takeovers {
         let Takeover {
@@ -48,7 +52,7 @@ pub(super) fn measure(sensor: &Sensor, cores: &[usize], report: &mut Report) -> 
         shell.wait().context("waiting for /bin/sh")?;
         let last = sensor.wait_for(
             "the end of a flooded finding",
-            |_| written += 1,
+            |line| written += u64::from(ids.iter().any(|id| id == line.id())),
             |line| line.id() == opened.id() && line.is_over(),
         )?;
         counted += last.commands() - opened.commands();

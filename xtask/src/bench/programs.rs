@@ -36,20 +36,20 @@ pub(super) fn measure(sensor: &Sensor, cores: &[usize], report: &mut Report) -> 
     let execs = as_float(u64::try_from(EXECS * cores.len())?);
     let mut total = 0.0;
     let mut rows = Vec::new();
-    for (name, after) in after {
-        let before = before.get(&name).copied().unwrap_or_default();
+    for (program, after) in after {
+        let before = before.get(&program).copied().unwrap_or_default();
         let nanoseconds = as_float(after.nanoseconds - before.nanoseconds);
         let runs = after.runs - before.runs;
         total += nanoseconds;
-        rows.push((name, nanoseconds / as_float(runs.max(1)), runs));
+        rows.push((program, nanoseconds / as_float(runs.max(1)), runs));
     }
     report
         .figure("kernel time of one benign exec", total / execs, "ns")
         .budget(BUDGET)
         .detail(format!("mean, all programs together, {execs} execs"));
-    for (name, mean, runs) in rows {
+    for ((id, name), mean, runs) in rows {
         report
-            .figure(&format!("  {name}"), mean, "ns/run")
+            .figure(&format!("  {name} (id {id})"), mean, "ns/run")
             .detail(format!("{runs} runs"));
     }
     report
@@ -58,8 +58,9 @@ pub(super) fn measure(sensor: &Sensor, cores: &[usize], report: &mut Report) -> 
     Ok(())
 }
 
-/// What the programs that this process holds have used, by name.
-fn usage(pid: u32) -> Result<BTreeMap<String, Use>> {
+/// What the programs that this process holds have used, by id and name. The kernel keeps 15 characters of a name, which may
+/// not tell two programs apart.
+fn usage(pid: u32) -> Result<BTreeMap<(u32, String), Use>> {
     let ids = program_ids(pid)?;
     let mut found = BTreeMap::new();
     for program in loaded_programs() {
@@ -67,9 +68,11 @@ fn usage(pid: u32) -> Result<BTreeMap<String, Use>> {
         let Ok(program) = program else { continue };
         if ids.contains(&program.id()) {
             let name = program.name_as_str().unwrap_or("(no name)").to_owned();
-            let used: &mut Use = found.entry(name).or_default();
-            used.nanoseconds += u64::try_from(program.run_time().as_nanos())?;
-            used.runs += program.run_count();
+            let used = Use {
+                nanoseconds: u64::try_from(program.run_time().as_nanos())?,
+                runs: program.run_count(),
+            };
+            found.insert((program.id(), name), used);
         }
     }
     ensure!(!found.is_empty(), "the sensor holds no loaded program");
