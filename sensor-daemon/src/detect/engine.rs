@@ -289,6 +289,9 @@ impl Engine {
         if let Some(incident) = self.books.get_mut(key) {
             out.push(incident.snapshot(false));
             incident.pace.spoke(self.now);
+            if !incident.is_active() {
+                incident.shrink(COMMANDS_MIN);
+            }
         }
     }
 

@@ -169,23 +169,7 @@ impl From<Exec> for Command {
             mut argv_truncated,
             ..
         } = exec;
-        let mut room = Self::ARGV_MAX;
-        for at in 0..argv.len() {
-            if argv[at].0.len() > room {
-                argv_truncated = true;
-                // Never in the middle of a character, so that cutting alone doesn't make text invalid.
-                let cut = (0..=room)
-                    .rev()
-                    .find(|&cut| argv[at].0[cut] & 0xc0 != 0x80)
-                    .unwrap_or(0);
-                argv[at].0.truncate(cut);
-                argv[at].0.shrink_to_fit();
-                argv.truncate(at + usize::from(cut > 0));
-                argv.shrink_to_fit();
-                break;
-            }
-            room -= argv[at].0.len();
-        }
+        argv_truncated |= cut_arguments(&mut argv, Self::ARGV_MAX);
         Self {
             time,
             process,
@@ -199,6 +183,26 @@ impl From<Exec> for Command {
             argv_truncated,
         }
     }
+}
+
+/// Cuts a list of arguments to `room` bytes; whether something is missing now.
+pub(super) fn cut_arguments(argv: &mut Vec<Text>, mut room: usize) -> bool {
+    for at in 0..argv.len() {
+        if argv[at].0.len() > room {
+            // Never in the middle of a character, so that cutting alone doesn't make text invalid.
+            let cut = (0..=room)
+                .rev()
+                .find(|&cut| argv[at].0[cut] & 0xc0 != 0x80)
+                .unwrap_or(0);
+            argv[at].0.truncate(cut);
+            argv[at].0.shrink_to_fit();
+            argv.truncate(at + usize::from(cut > 0));
+            argv.shrink_to_fit();
+            return true;
+        }
+        room -= argv[at].0.len();
+    }
+    false
 }
 
 /// One takeover as it stands at [`Incident::updated`].

@@ -33,6 +33,9 @@ pub use self::{
 /// What the engine may ask of the outside world.
 pub trait World {
     /// Whether that very process is alive and has the socket with this inode number open on any descriptor.
+    ///
+    /// Where that can't be told (no right to look), the answer is yes: an incident that ends too early is worse than one
+    /// that ends late.
     fn holds_socket(&self, process: ProcessId, inode: u64) -> bool;
 }
 

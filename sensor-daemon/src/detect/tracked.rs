@@ -7,7 +7,7 @@ use crate::model::{BootTime, Direction, Exec, ProcessId, Socket, SocketState, St
 
 use super::{
     Command, EndReason, Incident, Severity, State, Technique, World,
-    incident::carried,
+    incident::{carried, cut_arguments},
     pacing::Pace,
     rule::{self, Takeover},
 };
@@ -118,7 +118,7 @@ impl Tracked {
             ended: None,
             opened: exec.time,
             evidence: rule::evidence(&exec, judgement.technique),
-            shell: Box::new(exec),
+            shell: kept(exec),
             commands: VecDeque::new(),
             execs: 1,
             commands_shown: 0,
@@ -152,7 +152,7 @@ impl Tracked {
         };
         self.judgement = judgement;
         self.evidence = rule::evidence(&exec, judgement.technique);
-        let weaker = std::mem::replace(&mut self.shell, Box::new(exec));
+        let weaker = std::mem::replace(&mut self.shell, kept(exec));
         // It is the oldest of all commands.
         if self.commands.len() < keep {
             self.commands.push_front(Command::from(*weaker));
@@ -320,10 +320,26 @@ impl Tracked {
         }
     }
 
+    /// Keeps no more than the newest commands: what was shown, and may never be shown again, needs no memory.
+    pub(super) fn shrink(&mut self, keep: usize) {
+        let surplus = self.commands.len().saturating_sub(keep);
+        self.commands.drain(..surplus);
+        self.commands.shrink_to_fit();
+    }
+
     #[cfg(test)]
     pub(super) fn commands(&self) -> usize {
         self.commands.len()
     }
+}
+
+/// An exec as it is kept of a shell. Its ancestors' arguments are cut, but not so short that findings, which show
+/// [`Command::ARGV_MAX`] bytes, could not tell that something is missing.
+fn kept(mut exec: Exec) -> Box<Exec> {
+    for ancestor in &mut exec.ancestors {
+        cut_arguments(&mut ancestor.argv, 2 * Command::ARGV_MAX);
+    }
+    Box::new(exec)
 }
 
 /// The processes and sockets that an exec ties to an incident.

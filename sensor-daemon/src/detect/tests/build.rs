@@ -202,3 +202,20 @@ pub(super) fn one(incidents: Vec<Incident>) -> Incident {
     let [incident] = <[Incident; 1]>::try_from(incidents).expect("exactly one snapshot");
     incident
 }
+
+/// A reverse shell on the socket of this inode number.
+pub(super) fn shell(pid: u32, inode: u64) -> Build {
+    Build::new(pid, "bash -i").on("ioe", &socket(inode))
+}
+
+/// A command of the shell that is process 200.
+pub(super) fn command(pid: u32, inode: u64) -> Build {
+    Build::new(pid, "id").on("ioe", &socket(inode)).parent(200, "bash")
+}
+
+/// A command of a loop: only its output is the socket, which its parent holds.
+pub(super) fn loop_command(pid: u32, parent: u32) -> Build {
+    let mut socket = socket(7);
+    socket.parent_fd = Some(5);
+    Build::new(pid, "id").on("oe", &socket).parent(parent, "bash")
+}

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod argv;
+mod bounds;
 mod build;
 mod lifecycle;
+mod pace;
 mod random;
 mod rule;
