@@ -42,7 +42,7 @@ pub(super) struct Dialect {
 
 const PLAIN: Dialect = Dialect {
     names: &[],
-    code: "cerm",
+    code: "ce",
     file: "f",
     value: "",
     rest: "",
@@ -78,7 +78,7 @@ const DIALECTS: &[Dialect] = &[
     BOURNE,
     // Here the rest of the word is the option's name: `-opipefail`.
     Dialect {
-        names: &["zsh", "ksh", "rksh", "mksh", "lksh", "oksh", "pdksh", "yash"],
+        names: &["zsh", "rzsh", "ksh", "rksh", "mksh", "lksh", "oksh", "pdksh", "yash"],
         value: "oT",
         next: "",
         long_value: &["--emulate", "--rcfile", "--profile"],
@@ -196,6 +196,20 @@ const DIALECTS: &[Dialect] = &[
         code: "",
         file: "",
         long_code: &[],
+        ..PLAIN
+    },
+    Dialect {
+        names: &["ipython", "julia", "racket"],
+        input: "i",
+        ..PLAIN
+    },
+    // Interactive by nature: options only prepare the session.
+    Dialect {
+        names: &["irb", "iex", "jshell"],
+        code: "",
+        file: "",
+        value: "reImpS",
+        long_code: &["--help", "--version"],
         ..PLAIN
     },
     Dialect {

@@ -83,6 +83,11 @@ fn lines_that_read_commands_from_input() {
         "pwsh -NoProfile -Command -",
         "pwsh -ExecutionPolicy Bypass -",
         "erl",
+        "irb -r socket",
+        "irb -rsocket",
+        "iex -e x",
+        "ipython -i script.py",
+        "julia -i script.jl",
     ] {
         assert!(reads(line), "{line}");
     }
@@ -171,6 +176,9 @@ fn lines_with_a_program_of_their_own() {
         "pwsh -enc AAAA",
         "pwsh script.ps1",
         "erl -eval halt().",
+        "irb script.rb",
+        "julia -e 1",
+        "julia script.jl",
         // Not an interpreter at all.
         "cat",
         "id",
@@ -207,6 +215,7 @@ fn a_renamed_busybox_is_told_by_its_applet() {
     assert!(reads_commands(&Build::new(1, "./bb sh -i").program("sh").0));
     assert!(!reads_commands(&Build::new(1, "./bb sh -c id").program("sh").0));
     assert!(reads_commands(&Build::new(1, "busybox.static ash").program("sh").0));
+    assert!(reads_commands(&Build::new(1, "toybox sh").program("sh").0));
     // A renamed bash is not one.
     assert!(reads_commands(&Build::new(1, "kworker -i").program("bash").0));
     assert!(!reads_commands(&Build::new(1, "kworker script").program("bash").0));

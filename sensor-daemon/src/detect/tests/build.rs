@@ -45,6 +45,7 @@ pub(super) fn program(name: &str) -> Program {
         "sh" | "bash" | "dash" | "zsh" | "ksh" | "mksh" | "fish" | "tcsh" | "busybox" => ProgramKind::Shell,
         _ if [
             "python", "perl", "ruby", "php", "lua", "node", "tclsh", "expect", "deno", "awk", "gawk", "pwsh", "erl",
+            "irb", "iex", "ipython", "julia",
         ]
         .iter()
         .any(|language| name.starts_with(language)) =>
