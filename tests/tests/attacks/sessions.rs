@@ -250,14 +250,10 @@ fn hostile_names(lab: &Lab<'_>) -> Result<()> {
 /// A shell that becomes another one, and starts others, on the same connection.
 fn other_shells(lab: &Lab<'_>) -> Result<()> {
     let mut session = open(lab, "sh")?;
-    session.peer.send("bash --norc\n")?;
-    session.peer.id()?;
-    session.peer.send("exec busybox sh\n")?;
-    session.peer.id()?;
-    session.peer.send("exit\n")?;
-    session.peer.id()?;
-    session.peer.send("exec dash\n")?;
-    session.peer.id()?;
+    for command in ["bash --norc", "exec busybox sh", "exit", "exec dash"] {
+        session.peer.last_line(command)?;
+        session.peer.id()?;
+    }
     session.exit(lab)?;
     Ok(())
 }
@@ -267,11 +263,11 @@ fn terminal(lab: &Lab<'_>) -> Result<()> {
     let mut session = open(lab, "sh")?;
     session
         .peer
-        .send("/usr/bin/python3 -c 'import pty; pty.spawn([\"/bin/bash\",\"--norc\"])'\n")?;
+        .last_line("/usr/bin/python3 -c 'import pty; pty.spawn([\"/bin/bash\",\"--norc\"])'")?;
+    let upgraded = session.peer.shell()?;
+    session.peer.last_line("exit")?;
+    wait_end(upgraded.parent)?;
     session.peer.id()?;
-    session.peer.send("exit\n")?;
-    session.peer.send("echo back-$((6*7))\n")?;
-    session.peer.read_until("back-42")?;
     session.exit(lab)?;
     Ok(())
 }

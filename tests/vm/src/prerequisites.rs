@@ -1,0 +1,63 @@
+//! What the sensor says about a machine before it watches it: `doctor`, and clear refusals where it can't work.
+
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use sensor_tests::sensor;
+
+/// Everything that the sensor needs is there: `doctor` has nothing but `ok`.
+pub fn doctor_all_ok() -> Result<()> {
+    let (output, text) = run(&["doctor"])?;
+    let bad = text
+        .lines()
+        .find(|line| !line.starts_with("ok ") && *line != "The sensor can run here.");
+    ensure!(bad.is_none(), "doctor: {}", bad.unwrap_or_default());
+    ensure!(output.status.success(), "doctor ended with {}", output.status);
+    ensure!(
+        text.contains("program exec_program: the kernel's verifier takes it"),
+        "doctor did not load the programs: {text}"
+    );
+    Ok(())
+}
+
+/// Without the kernel's types both commands end at once, with lines that say so and what to do.
+pub fn refusal_without_btf() -> Result<()> {
+    const DIRECTORY: &str = "/sys/kernel/btf";
+    mount("none", DIRECTORY, "tmpfs", MountFlags::empty(), None).context("hiding BTF")?;
+    let outcome = refusal("kernel types (BTF)", "CONFIG_DEBUG_INFO_BTF");
+    unmount(DIRECTORY, UnmountFlags::empty()).context("showing BTF again")?;
+    outcome
+}
+
+/// Likewise under `lockdown=confidentiality`.
+pub fn refusal_in_confidentiality() -> Result<()> {
+    refusal("kernel lockdown", "lockdown=integrity")
+}
+
+/// `check` is the prerequisite that has to be reported as missing, `remedy` a part of what to do about it.
+fn refusal(check: &str, remedy: &str) -> Result<()> {
+    let missing = format!("missing   {check}: ");
+    for command in ["run", "doctor"] {
+        let (output, text) = run(&[command])?;
+        ensure!(output.status.code() == Some(1), "{command} ended with {}: {text}", output.status);
+        ensure!(!text.contains("panicked"), "{command} panicked: {text}");
+        let line = text.lines().find(|line| line.contains(&missing));
+        ensure!(
+            line.is_some_and(|line| line.contains(remedy)),
+            "{command} does not say `{missing}…{remedy}`: {text}"
+        );
+    }
+    Ok(())
+}
+
+/// Runs the sensor's program to its end; gives what it said on both outputs, too.
+fn run(arguments: &[&str]) -> Result<(Output, String)> {
+    let output = Command::new(sensor::binary()?)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .context("starting the sensor")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    Ok((output, text))
+}

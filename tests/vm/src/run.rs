@@ -1,0 +1,83 @@
+//! Which checks a machine runs. The host chooses with the word `checks=` on the kernel's command line, which the kernel
+//! hands to its first program as a variable.
+
+use std::env;
+
+use anyhow::{Context, Result, bail, ensure};
+use sensor_tests::{lab::Lab, process::sweep, programs::Programs, sensor::Sensor};
+
+use crate::{
+    cases::{self, Case, no_losses},
+    prerequisites,
+    report::Report,
+};
+
+/// Runs what the host asked for.
+///
+/// # Errors
+/// If the host can't be told what came of it. A check that fails is no error: the report has it.
+pub fn run(report: &mut Report) -> Result<()> {
+    match env::var("checks").as_deref() {
+        // Says nothing but which kernel runs: the host only wants to know whether machines start here.
+        Ok("none") => Ok(()),
+        Ok("all") => everything(report),
+        Ok("confidentiality") => {
+            report.check("refusal::lockdown_confidentiality", prerequisites::refusal_in_confidentiality)?;
+            Ok(())
+        }
+        other => bail!("checks={other:?} means nothing"),
+    }
+}
+
+fn everything(report: &mut Report) -> Result<()> {
+    report.check("doctor::all_ok", prerequisites::doctor_all_ok)?;
+    // The self-test is a part of it.
+    let Some(sensor) = report.check("sensor::starts", Sensor::start)? else {
+        return Ok(());
+    };
+    let programs = Programs::new()?;
+    for case in cases::all() {
+        report.check(case.name, || in_a_lab(&case, &sensor, &programs))?;
+    }
+    report.check("sensor::loses_nothing", || nothing_lost(&sensor))?;
+    report.check("sensor::ends_well", || ends_well(&sensor))?;
+    report.check("refusal::no_btf", prerequisites::refusal_without_btf)?;
+    Ok(())
+}
+
+/// Runs one case and demands that it caused the findings that it accounted for and no others.
+fn in_a_lab(case: &Case, sensor: &Sensor, programs: &Programs) -> Result<()> {
+    let lab = Lab::new(sensor, programs)?;
+    let outcome = (case.run)(&lab);
+    let output = lab.output();
+    let swept = sweep(&[sensor.pid()]);
+    let settled = swept.and_then(|()| lab.settle());
+    outcome
+        .and(settled)
+        .map_err(|error| error.context(format!("its programs said: {}", output.trim().replace('\n', " / "))))
+}
+
+/// Every finding of every case says that no event was lost.
+fn nothing_lost(sensor: &Sensor) -> Result<()> {
+    sensor.lines(0, |lines| {
+        ensure!(!lines.is_empty(), "not one finding was written");
+        for line in lines {
+            let finding = line.finding.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
+            no_losses(finding)?;
+        }
+        Ok(())
+    })
+}
+
+fn ends_well(sensor: &Sensor) -> Result<()> {
+    sensor.stop()?;
+    let said = sensor.diagnostics();
+    let last = said.last().context("it said nothing")?;
+    ensure!(last.contains("stopped"), "its last word is {last:?}");
+    ensure!(
+        !said.iter().any(|line| line.contains("WARN") || line.contains("ERROR")),
+        "it complained: {}",
+        said.join(" / ")
+    );
+    Ok(())
+}
