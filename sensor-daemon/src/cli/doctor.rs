@@ -9,10 +9,7 @@ use clap::Args;
 
 use crate::health::doctor::{self, Verdict};
 
-/// Check each prerequisite and say what its absence costs and what to do.
-///
-/// Loads the sensor's programs into the kernel for a moment, attaches nothing. Exits 0 if the sensor can run here, 1 if
-/// not.
+/// Arguments of `doctor`: none yet.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {}
 

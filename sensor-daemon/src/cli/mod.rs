@@ -39,8 +39,19 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Watch this host and write findings to standard output until told to stop
+    ///
+    /// Findings go to standard output: for people if that is a terminal, else one JSON object a line. The first line of a
+    /// finding comes at once, further ones with the same `finding.name` as it grows, the last with state INACTIVE.
+    /// Diagnostics go to standard error.
+    ///
+    /// A self-test precedes everything: the sensor refuses to run if it does not see its own child. Under systemd
+    /// (Type=notify) readiness is reported after it. SIGTERM and SIGINT write the last state of open findings and end the
+    /// sensor with exit status 0; a standard output that nobody reads any more ends it with status 1.
     Run(run::Arguments),
     /// Check each prerequisite: is it there, what does it cost if not, what to do
+    ///
+    /// Loads the sensor's programs into the kernel for a moment and attaches nothing. Exits 0 if the sensor can run here,
+    /// 1 if not.
     Doctor(doctor::Arguments),
 }
 

@@ -31,20 +31,18 @@ use crate::{
     sources::{
         ebpf::{self, CounterMap, Events, LoadError, LoadOptions, decode},
         procfs::{Ancestry, LiveWorld},
+        running,
     },
 };
 
 /// The child of the self-test is seen within a millisecond; a machine that swaps gets this long.
 const SELF_TEST_SECONDS: u64 = 5;
+/// A change of the clock from which on it counts as set.
+const CLOCK_STEP_NS: u64 = 1_000_000_000;
 /// How long lines may take to leave at the end.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Watch this host.
-///
-/// Findings go to standard output: for people if that is a terminal, else one JSON object a line. Diagnostics go to
-/// standard error. A self-test precedes everything: the sensor refuses to run if it does not see its own child. Under
-/// systemd (Type=notify) readiness is reported after it. SIGTERM and SIGINT write the last state of open findings and
-/// end the sensor with exit status 0.
+/// Arguments of `run`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// How to write findings
@@ -97,6 +95,7 @@ async fn watch(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCo
     };
 
     self_test(&mut sensor, &mut events).await?;
+    sensor.find_running(&mut programs);
     info!(
         host = sensor.host.hostname,
         kernel = sensor.host.kernel,
@@ -281,6 +280,22 @@ impl Sensor {
         self.emit(due);
     }
 
+    /// Reports takeovers that are older than the sensor.
+    fn find_running(&mut self, programs: &mut ebpf::Programs) {
+        for exec in running::find(host::now(), &mut self.identities) {
+            for process in [Some(exec.process), exec.parent().map(|parent| parent.process)]
+                .into_iter()
+                .flatten()
+            {
+                if let Err(error) = programs.track(process) {
+                    debug!("the end of process {} will not be seen at once: {error}", process.pid);
+                }
+            }
+            let due = self.engine.observe(Observation::Exec(Box::new(exec)), &LiveWorld);
+            self.emit(due);
+        }
+    }
+
     fn tick(&mut self) {
         let due = self.engine.tick(host::now(), &LiveWorld);
         self.emit(due);
@@ -297,8 +312,12 @@ impl Sensor {
             }
             self.losses_seen = losses;
         }
-        // Somebody may have set the clock since.
-        self.host.boot_unix_ns = host::boot_unix_ns();
+        // Somebody may have set the clock since. Smaller differences are the clock being steered; following them would
+        // give one finding several creation times.
+        let boot_unix_ns = host::boot_unix_ns();
+        if boot_unix_ns.abs_diff(self.host.boot_unix_ns) > CLOCK_STEP_NS {
+            self.host.boot_unix_ns = boot_unix_ns;
+        }
         for incident in incidents {
             self.write(&incident, &losses);
         }
@@ -329,7 +348,7 @@ impl Sensor {
                 + counters.read_failed_argv
                 + counters.read_failed_path
                 + self.decode_failures,
-            tracking_full: counters.tracking_full,
+            tracking_full: counters.tracking_full + self.engine.evicted(),
             output_dropped: self.stdout.dropped(),
         }
     }

@@ -28,12 +28,35 @@ impl BootTime {
 }
 
 /// A process, told apart from later ones that get the same number.
+///
+/// The start is kept in whole ticks of `/proc/PID/stat` (10 ms), since that is all that `/proc` tells; a process id does
+/// not come round in one tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ProcessId {
     /// Process id (thread group id) in the initial PID namespace.
     pub pid: u32,
     /// When it started.
     pub start: BootTime,
+}
+
+/// Nanoseconds of one tick of `/proc/PID/stat`: `USER_HZ` is 100 on every architecture that Rust and BPF share.
+const TICK_NS: u64 = 10_000_000;
+
+impl ProcessId {
+    /// From a start in nanoseconds since boot.
+    #[must_use]
+    pub fn from_start_ns(pid: u32, start_ns: u64) -> Self {
+        Self::from_start_ticks(pid, start_ns / TICK_NS)
+    }
+
+    /// From a start in ticks since boot.
+    #[must_use]
+    pub fn from_start_ticks(pid: u32, ticks: u64) -> Self {
+        Self {
+            pid,
+            start: BootTime(ticks.saturating_mul(TICK_NS)),
+        }
+    }
 }
 
 /// Something that a source saw.

@@ -1,6 +1,8 @@
 //! Where observations come from. Every source yields [`crate::model::Observation`]; what becomes of it is not its business.
 //!
-//! `ebpf` is the kernel side, loaded and decoded; `procfs` answers questions about live processes.
+//! `ebpf` is the kernel side, loaded and decoded; `running` finds what was there before it; `procfs` answers questions about
+//! live processes.
 
 pub mod ebpf;
 pub mod procfs;
+pub mod running;

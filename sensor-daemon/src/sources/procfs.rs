@@ -9,8 +9,6 @@ use crate::{
     model::{Ancestor, BootTime, ProcessId, Program, Text},
 };
 
-/// Nanoseconds of one tick of `/proc/PID/stat`: `USER_HZ` is 100 on every architecture that Rust and BPF share.
-const TICK_NS: u64 = 10_000_000;
 /// Bytes of an ancestor's arguments that are kept.
 const ARGV_MAX: u64 = 2048;
 /// Remembered ancestors; beyond it the memory is emptied.
@@ -18,29 +16,26 @@ const CACHE_MAX: usize = 512;
 /// How long a remembered ancestor is believed: it may have executed another program meanwhile.
 const CACHE_NS: u64 = 1_000_000_000;
 
-/// When a live process started, in ticks since boot.
-fn start_ticks(pid: u32) -> Option<u64> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the name in parentheses and can hold anything; field 22 is the 20th after it.
-    let after_name = stat.iter().rposition(|&byte| byte == b')')? + 2;
-    let field = stat.get(after_name..)?.split(|&byte| byte == b' ').nth(19)?;
-    std::str::from_utf8(field).ok()?.parse().ok()
+/// The process that has this number now.
+pub(super) fn identify(pid: u32) -> Option<ProcessId> {
+    let stat = procfs::process::Process::new(pid.try_into().ok()?).ok()?.stat().ok()?;
+    Some(ProcessId::from_start_ticks(pid, stat.starttime))
 }
 
 /// Whether this very process is alive.
 #[must_use]
 pub fn is_alive(process: ProcessId) -> bool {
-    start_ticks(process.pid) == Some(process.start.0 / TICK_NS)
+    identify(process.pid) == Some(process)
 }
 
 /// The executable of a live process, as it sees it itself.
-fn executable(pid: u32) -> Option<Text> {
+pub(super) fn executable(pid: u32) -> Option<Text> {
     let path = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
     let path = path.as_os_str().as_bytes();
     Some(path.strip_suffix(b" (deleted)").unwrap_or(path).into())
 }
 
-fn arguments(pid: u32) -> Vec<Text> {
+pub(super) fn arguments(pid: u32) -> Vec<Text> {
     let mut bytes = Vec::new();
     let Ok(file) = fs::File::open(format!("/proc/{pid}/cmdline")) else {
         return Vec::new();
@@ -120,13 +115,14 @@ pub struct LiveWorld;
 impl World for LiveWorld {
     fn holds_socket(&self, process: ProcessId, inode: u64) -> bool {
         let wanted = format!("socket:[{inode}]");
-        let Ok(descriptors) = fs::read_dir(format!("/proc/{}/fd", process.pid)) else {
+        if !is_alive(process) {
             return false;
-        };
-        let held = descriptors
+        }
+        // Alive, but not ours to look into (no CAP_SYS_PTRACE): it may, for all that is known.
+        let Ok(descriptors) = fs::read_dir(format!("/proc/{}/fd", process.pid)) else { return true };
+        descriptors
             .flatten()
-            .any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str()));
-        held && is_alive(process)
+            .any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str()))
     }
 }
 
@@ -137,21 +133,18 @@ mod tests {
     use super::*;
 
     fn this_process() -> ProcessId {
-        let pid = std::process::id();
-        ProcessId {
-            pid,
-            start: BootTime(start_ticks(pid).unwrap() * TICK_NS),
-        }
+        identify(std::process::id()).unwrap()
+    }
+
+    fn another(process: ProcessId) -> ProcessId {
+        ProcessId::from_start_ns(process.pid, process.start.0 + 10_000_000)
     }
 
     #[test]
     fn a_process_is_known_by_its_start() {
         let this = this_process();
         assert!(is_alive(this));
-        assert!(!is_alive(ProcessId {
-            start: BootTime(this.start.0 + TICK_NS),
-            ..this
-        }));
+        assert!(!is_alive(another(this)));
         assert!(!is_alive(ProcessId { pid: u32::MAX, ..this }));
     }
 
@@ -177,10 +170,7 @@ mod tests {
             argv: Vec::new(),
             program: Program::default(),
         };
-        let gone = ProcessId {
-            start: BootTime(this.start.0 + TICK_NS),
-            ..this
-        };
+        let gone = another(this);
         let mut ancestors = [ancestor(this), ancestor(gone)];
         Ancestry::default().complete(&mut ancestors, BootTime(1), &mut Identities::default());
         let own = std::env::current_exe().unwrap();

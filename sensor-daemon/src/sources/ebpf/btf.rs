@@ -204,7 +204,7 @@ impl<'a> Btf<'a> {
 
     fn direct_member(&self, structure: u32, name: &str, depth: u32) -> Option<(Place, u32)> {
         let type_ = self.get(structure)?;
-        if !matches!(type_.kind(), KIND_STRUCT | KIND_UNION) || depth == 0 {
+        if !matches!(type_.kind(), KIND_STRUCT | KIND_UNION) || depth == 0 || name.is_empty() {
             return None;
         }
         (0..type_.count()).find_map(|index| {
@@ -260,7 +260,8 @@ impl<'a> Btf<'a> {
 fn value(field: &Field, place: Place) -> Option<u32> {
     match (field.bitfield, place.bitfield_size) {
         (false, 0) if place.bits % 8 == 0 => Some(place.bits / 8),
-        (true, 1..) => Some(offsets::bitfield(place.bits / 8, place.bits % 8)),
+        // A whole byte in some kernels, a part of one in others.
+        (true, _) => Some(offsets::bitfield(place.bits / 8, place.bits % 8)),
         _ => None,
     }
 }

@@ -41,10 +41,7 @@ pub fn decode(bytes: &[u8]) -> Result<Observation, DecodeError> {
         }
         KIND_EXIT => {
             let (record, _) = prefix::<ExitRecord>(bytes)?;
-            let process = ProcessId {
-                pid: record.tgid,
-                start: BootTime(record.start_ns),
-            };
+            let process = ProcessId::from_start_ns(record.tgid, record.start_ns);
             Ok(Observation::Exit(Exit {
                 time,
                 process,
@@ -86,10 +83,7 @@ fn exec(record: &ExecRecord, mut tail: &[u8]) -> Option<Exec> {
     let script = flag(exec_flag::SCRIPT).then(|| absolute(until_nul(script), cwd.as_ref()));
     Some(Exec {
         time: BootTime(record.header.time_ns),
-        process: ProcessId {
-            pid: record.tgid,
-            start: BootTime(record.start_ns),
-        },
+        process: ProcessId::from_start_ns(record.tgid, record.start_ns),
         comm: until_nul(&record.comm).into(),
         credentials: Credentials {
             uid: record.uid,
@@ -141,10 +135,7 @@ fn exec(record: &ExecRecord, mut tail: &[u8]) -> Option<Exec> {
 
 fn ancestor(record: &AncestorRecord) -> Ancestor {
     Ancestor {
-        process: ProcessId {
-            pid: record.tgid,
-            start: BootTime(record.start_ns),
-        },
+        process: ProcessId::from_start_ns(record.tgid, record.start_ns),
         uid: record.uid,
         comm: until_nul(&record.comm).into(),
         path: None,
@@ -289,7 +280,7 @@ mod tests {
             time_ns: 7_000,
         };
         record.tgid = 42;
-        record.start_ns = 5_000;
+        record.start_ns = 35_000_000;
         record.comm[..2].copy_from_slice(b"sh");
         record.flags = exec_flag::SCRIPT;
         record.streams[0] = StreamRecord {
@@ -331,7 +322,7 @@ mod tests {
             exec.process,
             ProcessId {
                 pid: 42,
-                start: BootTime(5_000)
+                start: BootTime(30_000_000)
             }
         );
         assert_eq!(exec.executable.path, Some("/usr/bin/dash".into()));

@@ -8,7 +8,7 @@ use std::{fs, io};
 
 use aya::{
     Ebpf, EbpfError, EbpfLoader, VerifierLogLevel,
-    maps::{MapData, MapError, PerCpuArray, ProgramArray, RingBuf},
+    maps::{HashMap, MapData, MapError, PerCpuArray, ProgramArray, RingBuf},
     programs::{BtfTracePoint, ProgramError},
 };
 use aya_log::EbpfLogger;
@@ -16,6 +16,7 @@ use sensor_common::counters::Counters;
 use tokio::io::unix::AsyncFd;
 
 use self::btf::{Btf, BtfError, VMLINUX};
+use crate::model::ProcessId;
 
 /// The object that `build.rs` made of the crate `sensor-ebpf`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sensor-ebpf"));
@@ -77,7 +78,7 @@ pub enum LoadError {
     #[error("{VMLINUX}: {0}")]
     Btf(#[from] BtfError),
     /// A map could not be made, or the object was refused as a whole.
-    #[error("the kernel did not take the sensor's maps: {0}")]
+    #[error("the kernel did not take the sensor's maps: {}", chain(.0))]
     Object(#[from] EbpfError),
     /// A map could not be used.
     #[error("the kernel did not let the sensor use its maps: {0}")]
@@ -96,6 +97,20 @@ pub enum LoadError {
         #[source]
         source: Box<ProgramError>,
     },
+}
+
+/// An error with what caused it, since the outermost one often leaves out the kernel's own word.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let inner = error.to_string();
+        if !text.contains(&inner) {
+            text = format!("{text}: {inner}");
+        }
+        source = error.source();
+    }
+    text
 }
 
 impl LoadError {
@@ -194,7 +209,11 @@ impl Opened {
             // SAFETY: the ring buffer owns the map whose descriptor it shows, and never exchanges it.
             events: unsafe { AsyncFd::register(events) }.map_err(|error| LoadError::Wait(error.into()))?,
             counters: CounterMap(take(&mut ebpf, "COUNTERS")?),
-            programs: Programs { ebpf, _stages: stages },
+            programs: Programs {
+                tracked: take(&mut ebpf, "TRACKED")?,
+                ebpf,
+                _stages: stages,
+            },
         })
     }
 }
@@ -225,11 +244,20 @@ pub type Events = AsyncFd<RingBuf<MapData>>;
 /// The programs; dropping them detaches them.
 pub struct Programs {
     ebpf: Ebpf,
+    tracked: HashMap<MapData, u32, u64>,
     /// An array without a descriptor in user space forgets its programs.
     _stages: ProgramArray<MapData>,
 }
 
 impl Programs {
+    /// Asks for the end of a process that was found otherwise than by an exec.
+    ///
+    /// # Errors
+    /// The kernel's table of followed processes is full.
+    pub fn track(&mut self, process: ProcessId) -> Result<(), MapError> {
+        self.tracked.insert(process.pid, process.start.0, 0)
+    }
+
     /// The kernel side's own diagnostics, to be waited for and flushed into the `log` crate. Silent unless
     /// [`LoadOptions::kernel_log`] was given.
     ///

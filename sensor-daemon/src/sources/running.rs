@@ -1,0 +1,286 @@
+//! Takeovers that were under way before the sensor: one look through `/proc` at start, for processes whose standard
+//! streams are network sockets. Yields the execs that the kernel side would have reported, as far as `/proc` still knows.
+
+use std::{
+    fs,
+    net::{IpAddr, SocketAddr},
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt},
+};
+
+use procfs::{
+    net::{TcpState, UdpState},
+    process::{FDTarget, Process, all_processes},
+};
+
+use super::procfs::{arguments, executable, identify};
+use crate::{
+    enrich::identity::Identities,
+    model::{
+        Ancestor, BootTime, Cgroup, Credentials, Direction, Endpoint, Exec, Executable, Namespaces, ProcessId, Socket,
+        SocketState, Stream, Text, Transport,
+    },
+};
+
+/// Ancestors that are looked up, as many as the kernel side reports.
+const ANCESTORS_MAX: usize = sensor_common::record::ANCESTORS_MAX;
+
+/// Looks through all processes but this one. Best effort: a process that goes away meanwhile is left out.
+#[must_use]
+pub fn find(now: BootTime, identities: &mut Identities) -> Vec<Exec> {
+    let Ok(processes) = all_processes() else {
+        return Vec::new();
+    };
+    let mut found: Vec<_> = processes
+        .flatten()
+        .filter(|process| process.pid() as u32 != std::process::id())
+        .filter_map(|process| look(&process, now, identities))
+        .collect();
+    // Shells before their commands, as they came.
+    found.sort_by_key(|exec| (exec.process.start, exec.process.pid));
+    found
+}
+
+/// `None` if no standard stream is a network socket, or if the process is gone.
+fn look(process: &Process, now: BootTime, identities: &mut Identities) -> Option<Exec> {
+    let targets = [0, 1, 2].map(|fd| process.fd_from_fd(fd).ok().map(|info| info.target));
+    if !targets
+        .iter()
+        .flatten()
+        .any(|target| matches!(target, FDTarget::Socket(_)))
+    {
+        return None;
+    }
+    let table = SocketTable::of(process);
+    let status = process.status().ok()?;
+    let parent = Process::new(status.ppid).ok();
+    let streams = targets.map(|target| stream(target, &table, parent.as_ref()));
+    if !streams.iter().any(|stream| stream.socket().is_some()) {
+        return None;
+    }
+    let pid = status.pid as u32;
+    let argv = arguments(pid);
+    let comm = Text::from(status.name.as_str());
+    let executable = describe_executable(pid);
+    Some(Exec {
+        time: now,
+        process: identify(pid)?,
+        program: identities.of_exec(pid, &executable, &comm, &argv),
+        comm,
+        credentials: Credentials {
+            uid: status.ruid,
+            gid: status.rgid,
+            euid: status.euid,
+            egid: status.egid,
+            capabilities: status.capeff,
+        },
+        executable,
+        script: None,
+        cwd: process.cwd().ok().map(|path| path.as_os_str().as_bytes().into()),
+        argv,
+        argv_truncated: false,
+        cgroup: cgroup(process),
+        namespaces: namespaces(pid),
+        streams,
+        ancestors: ancestors(status.ppid, identities),
+    })
+}
+
+fn stream(target: Option<FDTarget>, table: &SocketTable, parent: Option<&Process>) -> Stream {
+    match target {
+        None => Stream::Closed,
+        Some(FDTarget::Socket(inode)) => match table.find(inode) {
+            Some(socket) => Stream::Socket(Socket {
+                parent_fd: descriptor_of(parent, inode),
+                ..socket
+            }),
+            None => Stream::OtherSocket { inode },
+        },
+        Some(FDTarget::Pipe(inode)) => Stream::Pipe { inode },
+        Some(_) => Stream::Other,
+    }
+}
+
+/// The lowest descriptor at which a process holds this socket.
+fn descriptor_of(process: Option<&Process>, inode: u64) -> Option<u32> {
+    process?
+        .fd()
+        .ok()?
+        .flatten()
+        .filter(|info| matches!(info.target, FDTarget::Socket(held) if held == inode))
+        .filter_map(|info| u32::try_from(info.fd).ok())
+        .min()
+}
+
+/// The sockets of one network namespace.
+struct SocketTable {
+    sockets: Vec<Socket>,
+}
+
+impl SocketTable {
+    fn of(process: &Process) -> Self {
+        let netns = namespace(process.pid() as u32, "net");
+        let tcp = [process.tcp(), process.tcp6()].into_iter().flatten().flatten();
+        let tcp: Vec<_> = tcp.collect();
+        let listening: Vec<u16> = tcp
+            .iter()
+            .filter(|entry| entry.state == TcpState::Listen)
+            .map(|entry| entry.local_address.port())
+            .collect();
+        let tcp = tcp.iter().map(|entry| Socket {
+            // Nothing tells any more who opened it; a listener on the same port does as good as.
+            direction: if listening.contains(&entry.local_address.port()) {
+                Direction::Inbound
+            } else {
+                Direction::Outbound
+            },
+            state: tcp_state(&entry.state),
+            ..socket(
+                entry.inode,
+                netns,
+                Transport::Tcp,
+                entry.local_address,
+                entry.remote_address,
+            )
+        });
+        let udp = [process.udp(), process.udp6()]
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| Socket {
+                direction: Direction::Unknown,
+                state: match entry.state {
+                    UdpState::Established => SocketState::Connected,
+                    UdpState::Close => SocketState::Unconnected,
+                },
+                ..socket(
+                    entry.inode,
+                    netns,
+                    Transport::Udp,
+                    entry.local_address,
+                    entry.remote_address,
+                )
+            });
+        Self {
+            sockets: tcp.chain(udp).collect(),
+        }
+    }
+
+    fn find(&self, inode: u64) -> Option<Socket> {
+        self.sockets.iter().find(|socket| socket.inode == inode).cloned()
+    }
+}
+
+fn socket(inode: u64, netns: u32, transport: Transport, local: SocketAddr, remote: SocketAddr) -> Socket {
+    let endpoint = |addr: SocketAddr| {
+        let ip = match addr.ip() {
+            IpAddr::V6(ip) => ip.to_canonical(),
+            ip => ip,
+        };
+        Endpoint::Ip(SocketAddr::new(ip, addr.port()))
+    };
+    Socket {
+        inode,
+        cookie: None,
+        netns,
+        transport,
+        state: SocketState::Unconnected,
+        direction: Direction::Unknown,
+        local: endpoint(local),
+        remote: endpoint(remote),
+        // Not in the table. A loop whose command is caught in the act has read it.
+        bytes_received: Some(1).filter(|_| transport == Transport::Tcp),
+        parent_fd: None,
+    }
+}
+
+fn tcp_state(state: &TcpState) -> SocketState {
+    match state {
+        TcpState::Established | TcpState::SynRecv | TcpState::FinWait1 | TcpState::FinWait2 | TcpState::CloseWait => {
+            SocketState::Connected
+        }
+        TcpState::SynSent => SocketState::Connecting,
+        TcpState::Listen => SocketState::Listening,
+        _ => SocketState::Unconnected,
+    }
+}
+
+fn describe_executable(pid: u32) -> Executable {
+    let link = fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let path = executable(pid);
+    let memfd = path
+        .as_ref()
+        .is_some_and(|path| path.as_bytes().starts_with(b"/memfd:"));
+    let deleted = link.is_some_and(|link| link.as_os_str().as_bytes().ends_with(b" (deleted)"));
+    let metadata = fs::metadata(format!("/proc/{pid}/exe")).ok();
+    let mode = metadata.as_ref().map_or(0, MetadataExt::mode);
+    Executable {
+        path,
+        path_truncated: false,
+        inode: metadata.as_ref().map_or(0, MetadataExt::ino),
+        device: metadata.as_ref().map_or(0, |metadata| {
+            rustix::fs::major(metadata.dev()) << 20 | rustix::fs::minor(metadata.dev())
+        }),
+        owner: metadata.as_ref().map_or(0, MetadataExt::uid),
+        memfd,
+        deleted: deleted && !memfd,
+        setuid: mode & 0o4000 != 0,
+        setgid: mode & 0o2000 != 0,
+    }
+}
+
+fn namespace(pid: u32, name: &str) -> u32 {
+    fs::metadata(format!("/proc/{pid}/ns/{name}")).map_or(0, |metadata| metadata.ino() as u32)
+}
+
+fn namespaces(pid: u32) -> Namespaces {
+    Namespaces {
+        mnt: namespace(pid, "mnt"),
+        pid: namespace(pid, "pid_for_children"),
+        net: namespace(pid, "net"),
+        user: namespace(pid, "user"),
+    }
+}
+
+/// The unified hierarchy's, or the pids controller's where that one is empty, as the kernel side chooses.
+fn cgroup(process: &Process) -> Cgroup {
+    let Ok(groups) = process.cgroups() else {
+        return Cgroup::default();
+    };
+    let unified = groups.0.iter()
+        .find(|group| group.hierarchy == 0 && group.pathname != "/");
+    let pids = groups.0.iter()
+        .find(|group| group.controllers.iter().any(|controller| controller == "pids"));
+    let Some(group) = unified.or(pids) else {
+        return Cgroup::default();
+    };
+    let mut components = group.pathname.rsplit('/');
+    let mut next = || Text::from(components.next().unwrap_or_default());
+    Cgroup {
+        id: 0,
+        leaf: next(),
+        parent: next(),
+    }
+}
+
+fn ancestors(parent: i32, identities: &mut Identities) -> Vec<Ancestor> {
+    let mut ancestors = Vec::new();
+    let mut pid = parent;
+    while pid > 0 && ancestors.len() < ANCESTORS_MAX {
+        let Ok(stat) = Process::new(pid).and_then(|process| process.stat()) else {
+            break;
+        };
+        let number = pid as u32;
+        let (path, argv, comm) = (executable(number), arguments(number), Text::from(stat.comm.as_str()));
+        let program = identities.of_process(number, path.as_ref(), &comm, &argv);
+        ancestors.push(Ancestor {
+            process: ProcessId::from_start_ticks(number, stat.starttime),
+            uid: Process::new(pid).and_then(|process| process.uid()).unwrap_or(0),
+            comm,
+            path,
+            argv,
+            program,
+        });
+        pid = stat.ppid;
+    }
+    ancestors
+}
