@@ -16,10 +16,11 @@ use std::{
 use anyhow::{Context, Result, bail};
 use rustix::{
     fs::{MemfdFlags, Mode, memfd_create, mkfifoat},
-    pty::{OpenptFlags, grantpt, ptsname, openpt, unlockpt},
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
 };
 
-const USAGE: &str = "attacker tcp|udp ADDRESS STREAMS PROGRAM [ARGS...]   STREAMS: a letter each for stdin, stdout, stderr: \
+const USAGE: &str =
+    "attacker tcp|udp ADDRESS STREAMS PROGRAM [ARGS...]   STREAMS: a letter each for stdin, stdout, stderr: \
                      socket, null, pipe, fifo, terminal, Unix socket, regular file, closed
 attacker listen ADDRESS PROGRAM [ARGS...]
 attacker loop ADDRESS
@@ -74,7 +75,10 @@ fn wire(socket: OwnedFd, streams: &str, program: &str, arguments: &[&str]) -> Re
     let mut command = Command::new(program);
     command.args(arguments);
     if streams == "sss" {
-        command.stdin(socket.try_clone()?).stdout(socket.try_clone()?).stderr(socket);
+        command
+            .stdin(socket.try_clone()?)
+            .stdout(socket.try_clone()?)
+            .stderr(socket);
         return Err(command.exec()).context(program.to_owned());
     }
     let mut others = Vec::new();
@@ -84,8 +88,9 @@ fn wire(socket: OwnedFd, streams: &str, program: &str, arguments: &[&str]) -> Re
         ends.push(end);
         others.extend(other);
     }
-    let [stdin, stdout, stderr]: [Option<OwnedFd>; 3] =
-        ends.try_into().map_err(|_| anyhow::anyhow!("three streams, not {streams:?}"))?;
+    let [stdin, stdout, stderr]: [Option<OwnedFd>; 3] = ends
+        .try_into()
+        .map_err(|_| anyhow::anyhow!("three streams, not {streams:?}"))?;
     let closed = [stdin.is_none(), stdout.is_none(), stderr.is_none()];
     let stdio = |end: Option<OwnedFd>| end.map_or_else(Stdio::null, Stdio::from);
     command.stdin(stdio(stdin)).stdout(stdio(stdout)).stderr(stdio(stderr));
@@ -113,7 +118,10 @@ fn wire(socket: OwnedFd, streams: &str, program: &str, arguments: &[&str]) -> Re
 fn end(letter: char, socket: &OwnedFd) -> Result<(Option<OwnedFd>, Option<OwnedFd>)> {
     Ok(match letter {
         's' => (Some(socket.try_clone()?), None),
-        'n' => (Some(OpenOptions::new().read(true).write(true).open("/dev/null")?.into()), None),
+        'n' => (
+            Some(OpenOptions::new().read(true).write(true).open("/dev/null")?.into()),
+            None,
+        ),
         'p' => {
             let (reader, writer) = std::io::pipe()?;
             (Some(writer.into()), Some(reader.into()))
@@ -166,6 +174,9 @@ fn memfd(socket: OwnedFd, name: &str, file: &str, arguments: &[&str]) -> Result<
     if let [first, rest @ ..] = arguments {
         command.arg0(first).args(rest);
     }
-    command.stdin(socket.try_clone()?).stdout(socket.try_clone()?).stderr(socket);
+    command
+        .stdin(socket.try_clone()?)
+        .stdout(socket.try_clone()?)
+        .stderr(socket);
     Err(command.exec()).context(name.to_owned())
 }

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    os::unix::fs::symlink,
     process::{Command, ExitCode},
 };
 
@@ -12,39 +11,28 @@ use rustix::{
     system::{RebootCommand, reboot},
 };
 
-/// A machine that programs can run on.
-pub struct Machine(());
-
-impl Machine {
-    /// Mounts what programs expect, gives busybox its names, brings the loopback interface up.
-    ///
-    /// # Errors
-    /// If the kernel lacks one of them.
-    pub fn bring_up() -> Result<Self> {
-        for (kind, place) in [
-            ("proc", "/proc"),
-            ("sysfs", "/sys"),
-            ("devtmpfs", "/dev"),
-            ("devpts", "/dev/pts"),
-            ("tmpfs", "/tmp"),
-            ("tmpfs", "/run"),
-            ("securityfs", "/sys/kernel/security"),
-            ("cgroup2", "/sys/fs/cgroup"),
-        ] {
-            if !place.starts_with("/sys/") {
-                fs::create_dir_all(place)?;
-            }
-            match mount(kind, place, kind, MountFlags::empty(), None) {
-                // Some kernels mount devtmpfs themselves.
-                Ok(()) | Err(rustix::io::Errno::BUSY) => {}
-                Err(error) => return Err(error).with_context(|| format!("mounting {kind} on {place}")),
-            }
+/// Mounts what programs expect, gives busybox its names, brings the loopback interface up.
+///
+/// # Errors
+/// If the kernel lacks one of them.
+pub fn bring_up() -> Result<()> {
+    for (kind, place) in [
+        ("proc", "/proc"),
+        ("sysfs", "/sys"),
+        ("devtmpfs", "/dev"),
+        ("devpts", "/dev/pts"),
+        ("tmpfs", "/tmp"),
+        ("securityfs", "/sys/kernel/security"),
+        ("cgroup2", "/sys/fs/cgroup"),
+    ] {
+        // The kernel makes those in /sys.
+        if !place.starts_with("/sys/") {
+            fs::create_dir_all(place)?;
         }
-        symlink("/proc/self/fd", "/dev/fd").ok();
-        busybox(&["--install", "-s", "/bin"])?;
-        busybox(&["ip", "link", "set", "lo", "up"])?;
-        Ok(Self(()))
+        mount(kind, place, kind, MountFlags::empty(), None).with_context(|| format!("mounting {kind} on {place}"))?;
     }
+    busybox(&["--install", "-s", "/bin"])?;
+    busybox(&["ip", "link", "set", "lo", "up"])
 }
 
 fn busybox(arguments: &[&str]) -> Result<()> {

@@ -15,19 +15,17 @@ mod run;
 
 use std::process::ExitCode;
 
-use crate::{machine::Machine, report::Report};
+use crate::report::Report;
 
 fn main() -> ExitCode {
     if std::process::id() != 1 {
         return attacker::main();
     }
     // From here on the machine has to be switched off, whatever happens; whoever started it waits for that.
-    let outcome = Machine::bring_up().and_then(|machine| {
+    let outcome = machine::bring_up().and_then(|()| {
         let mut report = Report::open()?;
         run::run(&mut report)?;
-        report.finish()?;
-        drop(machine);
-        Ok(())
+        report.finish()
     });
     if let Err(error) = outcome {
         eprintln!("vm-init: {error:#}");

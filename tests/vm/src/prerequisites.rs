@@ -40,7 +40,11 @@ fn refusal(check: &str, remedy: &str) -> Result<()> {
     let missing = format!("missing   {check}: ");
     for command in ["run", "doctor"] {
         let (output, text) = run(&[command])?;
-        ensure!(output.status.code() == Some(1), "{command} ended with {}: {text}", output.status);
+        ensure!(
+            output.status.code() == Some(1),
+            "{command} ended with {}: {text}",
+            output.status
+        );
         ensure!(!text.contains("panicked"), "{command} panicked: {text}");
         let line = text.lines().find(|line| line.contains(&missing));
         ensure!(

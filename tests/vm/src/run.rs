@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use sensor_tests::{lab::Lab, process::sweep, programs::Programs, sensor::Sensor};
 
 use crate::{
-    cases::{self, Case, no_losses},
+    cases::{self, no_losses},
     prerequisites,
     report::Report,
 };
@@ -22,7 +22,10 @@ pub fn run(report: &mut Report) -> Result<()> {
         Ok("none") => Ok(()),
         Ok("all") => everything(report),
         Ok("confidentiality") => {
-            report.check("refusal::lockdown_confidentiality", prerequisites::refusal_in_confidentiality)?;
+            report.check(
+                "refusal::lockdown_confidentiality",
+                prerequisites::refusal_in_confidentiality,
+            )?;
             Ok(())
         }
         other => bail!("checks={other:?} means nothing"),
@@ -36,8 +39,8 @@ fn everything(report: &mut Report) -> Result<()> {
         return Ok(());
     };
     let programs = Programs::new()?;
-    for case in cases::all() {
-        report.check(case.name, || in_a_lab(&case, &sensor, &programs))?;
+    for (name, run) in cases::all() {
+        report.check(name, || in_a_lab(*run, &sensor, &programs))?;
     }
     report.check("sensor::loses_nothing", || nothing_lost(&sensor))?;
     report.check("sensor::ends_well", || ends_well(&sensor))?;
@@ -46,9 +49,9 @@ fn everything(report: &mut Report) -> Result<()> {
 }
 
 /// Runs one case and demands that it caused the findings that it accounted for and no others.
-fn in_a_lab(case: &Case, sensor: &Sensor, programs: &Programs) -> Result<()> {
+fn in_a_lab(run: fn(&Lab<'_>) -> Result<()>, sensor: &Sensor, programs: &Programs) -> Result<()> {
     let lab = Lab::new(sensor, programs)?;
-    let outcome = (case.run)(&lab);
+    let outcome = run(&lab);
     let output = lab.output();
     let swept = sweep(&[sensor.pid()]);
     let settled = swept.and_then(|()| lab.settle());

@@ -10,11 +10,9 @@ use sensor_tests::{
     peer::{Listener, V4},
 };
 
-use super::{Session, no_losses};
+use super::{Case, Session, no_losses};
 
-type Row = (&'static str, fn(&Lab<'_>) -> Result<()>);
-
-pub const CASES: &[Row] = &[
+pub const CASES: &[Case] = &[
     ("counts::commands_of_one_shell", |lab| {
         let mut session = open(lab)?;
         session.run(&repeat(COMMANDS))?;
@@ -24,7 +22,9 @@ pub const CASES: &[Row] = &[
     ("counts::commands_of_two_shells", |lab| {
         let (mut one, mut two) = (open(lab)?, open(lab)?);
         for session in [&mut one, &mut two] {
-            session.peer.send(format!("{}\necho all-$((6*7))\n", repeat(COMMANDS)))?;
+            session
+                .peer
+                .send(format!("{}\necho all-$((6*7))\n", repeat(COMMANDS)))?;
         }
         for mut session in [one, two] {
             session.peer.read_until("all-42")?;
@@ -63,7 +63,11 @@ fn open(lab: &Lab<'_>) -> Result<Session> {
 fn exact(last: &Finding) -> Result<()> {
     // And `id`, which proved that there is a shell.
     let count = last.number("commandCount")?;
-    ensure!(count == COMMANDS + 1, "{} commands, and the finding says {count}", COMMANDS + 1);
+    ensure!(
+        count == COMMANDS + 1,
+        "{} commands, and the finding says {count}",
+        COMMANDS + 1
+    );
     no_losses(last)
 }
 
@@ -78,7 +82,12 @@ fn cgroup(lab: &Lab<'_>) -> Result<()> {
     lab.spawn(&mut shell)?;
     let session = Session::of(lab, listener.accept()?, REVERSE)?;
     let cgroup = session.finding.property("cgroup").context("no cgroup")?;
-    let name = |member: &str| cgroup.get(member).and_then(serde_json::Value::as_str).unwrap_or_default();
+    let name = |member: &str| {
+        cgroup
+            .get(member)
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default()
+    };
     ensure!(
         (name("parent"), name("leaf")) == ("kubepods", "pod-of-a-test"),
         "the cgroup is {dir}, and the finding says {cgroup}"

@@ -16,17 +16,14 @@ use sensor_tests::{
 /// The attackers' program: this one.
 const ATTACKER: &str = "/init";
 
-/// One of them.
-pub struct Case {
-    pub name: &'static str,
-    pub run: fn(&Lab<'_>) -> Result<()>,
-}
+/// A name, and what happens.
+pub type Case = (&'static str, fn(&Lab<'_>) -> Result<()>);
 
 /// All of them.
-pub fn all() -> Vec<Case> {
-    let rooms: [&[(&str, fn(&Lab<'_>) -> Result<()>)]; 4] = [streams::CASES, places::CASES, counts::CASES, quiet::CASES];
-    let cases = rooms.into_iter().flatten();
-    cases.map(|&(name, run)| Case { name, run }).collect()
+pub fn all() -> impl Iterator<Item = &'static Case> {
+    [streams::CASES, places::CASES, counts::CASES, quiet::CASES]
+        .into_iter()
+        .flatten()
 }
 
 /// Starts the attacker, or a program that `arguments` begin with if it is a path.

@@ -8,17 +8,19 @@ use sensor_tests::{
     peer::{Listener, V4},
 };
 
-use super::{Session, start};
+use super::{Case, Session, start};
 
-type Row = (&'static str, fn(&Lab<'_>) -> Result<()>);
-
-pub const CASES: &[Row] = &[
+pub const CASES: &[Case] = &[
     ("places::chroot", |lab| {
         let script = "exec chroot $ROOT /bin/busybox nc 127.0.0.1 $P -e /opt/tools/ash";
         contained(lab, script, "/opt/tools/ash")
     }),
     ("places::chroot_through_a_link", |lab| {
-        contained(lab, "exec chroot $ROOT /bin/busybox nc 127.0.0.1 $P -e /bin/sh", "/bin/busybox")
+        contained(
+            lab,
+            "exec chroot $ROOT /bin/busybox nc 127.0.0.1 $P -e /bin/sh",
+            "/bin/busybox",
+        )
     }),
     ("places::mount_namespace_and_chroot", |lab| {
         let script = "exec unshare -m -p -f chroot $ROOT /bin/busybox nc 127.0.0.1 $P -e /opt/tools/ash";
@@ -85,7 +87,11 @@ fn short_life(lab: &Lab<'_>) -> Result<()> {
     session.run("cd sub; ./true; ../sub/./true; rm true")?;
     let last = session.exit(lab)?;
     let path = lab.path("sub/true").to_string_lossy().into_owned();
-    let found = last.processes()?.into_iter().filter(|process| process.path == path).count();
+    let found = last
+        .processes()?
+        .into_iter()
+        .filter(|process| process.path == path)
+        .count();
     ensure!(found == 2, "{found} of 2 processes have the path {path}: {last}");
     Ok(())
 }

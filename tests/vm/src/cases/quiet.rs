@@ -10,20 +10,25 @@ use std::{
 use anyhow::{Result, ensure};
 use sensor_tests::{deadline::deadline, lab::Lab};
 
-type Row = (&'static str, fn(&Lab<'_>) -> Result<()>);
+use super::Case;
 
-pub const CASES: &[Row] = &[
+pub const CASES: &[Case] = &[
     ("quiet::unix_socket", |lab| {
         let (mut ours, theirs) = UnixStream::pair()?;
         ours.set_read_timeout(Some(deadline()))?;
         let mut shell = lab.command("/bin/sh")?;
-        shell.stdin(OwnedFd::from(theirs.try_clone()?)).stdout(OwnedFd::from(theirs));
+        shell
+            .stdin(OwnedFd::from(theirs.try_clone()?))
+            .stdout(OwnedFd::from(theirs));
         let mut child = lab.spawn(&mut shell)?;
         drop(shell);
         ours.write_all(b"id\nexit\n")?;
         let mut said = String::new();
         ours.read_to_string(&mut said)?;
-        ensure!(child.wait()?.success() && said.contains("uid="), "the shell said {said:?}");
+        ensure!(
+            child.wait()?.success() && said.contains("uid="),
+            "the shell said {said:?}"
+        );
         Ok(())
     }),
     // As FastCGI hands it over.
@@ -40,6 +45,10 @@ pub const CASES: &[Row] = &[
 fn sh(lab: &Lab<'_>, script: &str, stdin: Stdio) -> Result<()> {
     let mut shell = lab.command("/bin/sh")?;
     let status = lab.spawn(shell.args(["-c", script]).stdin(stdin))?.wait()?;
-    ensure!(status.success() && lab.output().contains("uid="), "the work was not done: {}", lab.output());
+    ensure!(
+        status.success() && lab.output().contains("uid="),
+        "the work was not done: {}",
+        lab.output()
+    );
     Ok(())
 }

@@ -10,31 +10,57 @@ use sensor_tests::{
     process::Proc,
 };
 
-use super::{Session, start, taken};
+use super::{Case, Session, start, taken};
 
-type Row = (&'static str, fn(&Lab<'_>) -> Result<()>);
-
-pub const CASES: &[Row] = &[
+pub const CASES: &[Case] = &[
     ("streams::tcp4_nc_e", |lab| {
         let listener = Listener::tcp(V4)?;
         let port = listener.port()?.to_string();
-        taken(lab, &listener, REVERSE, &["/bin/busybox", "nc", "127.0.0.1", &port, "-e", "/bin/sh"])
+        taken(
+            lab,
+            &listener,
+            REVERSE,
+            &["/bin/busybox", "nc", "127.0.0.1", &port, "-e", "/bin/sh"],
+        )
     }),
-    ("streams::tcp4_dup2", |lab| connect(lab, &Listener::tcp(V4)?, "tcp", "127.0.0.1")),
+    ("streams::tcp4_dup2", |lab| {
+        connect(lab, &Listener::tcp(V4)?, "tcp", "127.0.0.1")
+    }),
     ("streams::tcp6_nc_e", |lab| {
         let listener = Listener::tcp(V6)?;
         let port = listener.port()?.to_string();
-        taken(lab, &listener, REVERSE, &["/bin/busybox", "nc", "::1", &port, "-e", "/bin/sh"])
+        taken(
+            lab,
+            &listener,
+            REVERSE,
+            &["/bin/busybox", "nc", "::1", &port, "-e", "/bin/sh"],
+        )
     }),
-    ("streams::tcp6_dup2", |lab| connect(lab, &Listener::tcp(V6)?, "tcp", "[::1]")),
+    ("streams::tcp6_dup2", |lab| {
+        connect(lab, &Listener::tcp(V6)?, "tcp", "[::1]")
+    }),
     ("streams::tcp4_mapped_in_tcp6", |lab| {
         connect(lab, &Listener::tcp(V4)?, "tcp", "[::ffff:127.0.0.1]")
     }),
-    ("streams::udp4", |lab| connect(lab, &Listener::udp(V4)?, "udp", "127.0.0.1")),
+    ("streams::udp4", |lab| {
+        connect(lab, &Listener::udp(V4)?, "udp", "127.0.0.1")
+    }),
     ("streams::udp6", |lab| connect(lab, &Listener::udp(V6)?, "udp", "[::1]")),
     ("streams::accepted_nc_e", |lab| {
         let port = free_port(V4)?;
-        start(lab, &["/bin/busybox", "nc", "-l", "-p", &port.to_string(), "127.0.0.1", "-e", "/bin/sh"])?;
+        start(
+            lab,
+            &[
+                "/bin/busybox",
+                "nc",
+                "-l",
+                "-p",
+                &port.to_string(),
+                "127.0.0.1",
+                "-e",
+                "/bin/sh",
+            ],
+        )?;
         Session::of(lab, call(SocketAddr::new(V4, port))?, BIND)?.exit(lab)?;
         Ok(())
     }),
@@ -44,10 +70,18 @@ pub const CASES: &[Row] = &[
         Session::of(lab, call(address)?, BIND)?.exit(lab)?;
         Ok(())
     }),
-    ("streams::input_beside_a_file_and_nothing", |lab| input(lab, "src", ["socket", "file", "closed"])),
-    ("streams::input_beside_pipe_and_fifo", |lab| input(lab, "spf", ["socket", "pipe", "fifo"])),
-    ("streams::input_beside_terminal_and_unix", |lab| input(lab, "stu", ["socket", "terminal", "unix socket"])),
-    ("streams::input_beside_null", |lab| input(lab, "snn", ["socket", "other", "other"])),
+    ("streams::input_beside_a_file_and_nothing", |lab| {
+        input(lab, "src", ["socket", "file", "closed"])
+    }),
+    ("streams::input_beside_pipe_and_fifo", |lab| {
+        input(lab, "spf", ["socket", "pipe", "fifo"])
+    }),
+    ("streams::input_beside_terminal_and_unix", |lab| {
+        input(lab, "stu", ["socket", "terminal", "unix socket"])
+    }),
+    ("streams::input_beside_null", |lab| {
+        input(lab, "snn", ["socket", "other", "other"])
+    }),
     ("streams::output_of_a_loop", output_of_a_loop),
 ];
 
@@ -79,7 +113,10 @@ fn input(lab: &Lab<'_>, letters: &str, kinds: [&str; 3]) -> Result<()> {
         .flatten()
         .filter_map(|stream| stream.get("kind")?.as_str())
         .collect();
-    ensure!(said == kinds, "the streams are {kinds:?}, and the finding says {said:?}");
+    ensure!(
+        said == kinds,
+        "the streams are {kinds:?}, and the finding says {said:?}"
+    );
     peer.send("exit\n")?;
     lab.ended(&finding)?;
     Ok(())
@@ -95,6 +132,9 @@ fn output_of_a_loop(lab: &Lab<'_>) -> Result<()> {
     drop(peer);
     let last = lab.ended(&finding)?;
     // The shell and `id`, twice.
-    ensure!(last.number("commandCount")? >= 2, "two lines, and the finding says: {last}");
+    ensure!(
+        last.number("commandCount")? >= 2,
+        "two lines, and the finding says: {last}"
+    );
     Ok(())
 }
