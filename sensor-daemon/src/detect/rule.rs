@@ -60,6 +60,9 @@ pub(super) fn judge(exec: &Exec, served: impl Fn(&Socket) -> bool) -> Verdict<'_
             (false, _) => found(Severity::Medium, Technique::InputOnlyShell),
         };
     }
+    if answer.is_some() && direction == Direction::Outbound && run_by_loop(exec).is_some_and(|looped| looped.by_text) {
+        return found(Severity::High, Technique::CommandLoop);
+    }
     let (severity, technique) = match (answer.is_some(), direction) {
         (true, Direction::Outbound) => (Severity::Medium, Technique::RemoteCommand),
         (false, Direction::Outbound) => (Severity::Low, Technique::InputOnlyCommand),
@@ -77,12 +80,32 @@ pub(super) fn judge(exec: &Exec, served: impl Fn(&Socket) -> bool) -> Verdict<'_
     )
 }
 
-/// Only output is a socket: a command that a loop runs, if the one who runs it holds the connection and has read from
-/// it.
+/// Only output is a socket: nothing, unless it is a command that a loop runs.
 fn judge_output(exec: &Exec, served: impl Fn(&Socket) -> bool) -> Verdict<'_> {
-    let Some((socket, parent)) = held_by_parent(exec).zip(exec.parent()) else {
+    let Some(Loop { socket, by_text }) = run_by_loop(exec) else {
         return Verdict::Nothing;
     };
+    if socket.direction != Direction::Outbound && served(socket) {
+        return Verdict::Service;
+    }
+    Verdict::Takeover(Takeover {
+        severity: if by_text { Severity::High } else { Severity::Low },
+        technique: Technique::CommandLoop,
+        direction: socket.direction,
+        primary: socket,
+    })
+}
+
+/// Somebody reads commands from a connection and runs them with their output on it.
+struct Loop<'a> {
+    socket: &'a Socket,
+    /// By a program that executes text.
+    by_text: bool,
+}
+
+/// Evidence of a loop: the parent holds the connection as well, and something was received on it.
+fn run_by_loop(exec: &Exec) -> Option<Loop<'_>> {
+    let (socket, parent) = held_by_parent(exec).zip(exec.parent())?;
     let was_read = match socket.bytes_received {
         Some(bytes) => bytes > 0,
         // Nothing counts here: a program that only sends (`logger`, a metric pusher) rarely sends its errors too.
@@ -91,22 +114,9 @@ fn judge_output(exec: &Exec, served: impl Fn(&Socket) -> bool) -> Verdict<'_> {
             on(&exec.streams[1]) && on(&exec.streams[2])
         }
     };
-    if !was_read {
-        return Verdict::Nothing;
-    }
-    if socket.direction != Direction::Outbound && served(socket) {
-        return Verdict::Service;
-    }
-    let severity = if parent.program.executes_text() {
-        Severity::High
-    } else {
-        Severity::Low
-    };
-    Verdict::Takeover(Takeover {
-        severity,
-        technique: Technique::CommandLoop,
-        direction: socket.direction,
-        primary: socket,
+    was_read.then(|| Loop {
+        socket,
+        by_text: parent.program.executes_text(),
     })
 }
 

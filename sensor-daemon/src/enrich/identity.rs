@@ -19,7 +19,7 @@ const SHELLS: &[&str] = &[
 const INTERPRETERS: &[&str] = &[
     "python", "pypy", "ipython", "perl", "ruby", "irb", "php", "lua", "luajit", "node", "nodejs", "bun", "deno",
     "tclsh", "wish", "expect", "jimsh", "guile", "racket", "julia", "groovy", "jshell", "erl", "iex", "ghci", "octave",
-    "sbcl",
+    "awk", "gawk", "mawk", "nawk", "sbcl",
 ];
 
 /// One file, many programs: which one is the first argument's, or the second's after the file's own name.

@@ -114,6 +114,15 @@ fn input_and_output_of_another_program() {
         ("python3 script.py", "ioe", "out vsock", "MEDIUM remote_command"),
         ("cat", "io", "out tcp loopback", "LOW remote_command"),
         ("sh -c id", "ioe", "out tcp loopback6", "LOW remote_command"),
+        // A loop that has put the connection on its own streams hands it down whole.
+        ("id", "ioe", "out tcp held by:bash", "HIGH command_loop"),
+        ("id", "io", "out tcp loopback held by:python3", "HIGH command_loop"),
+        ("sh -c id", "ioe", "out udp held by:bash", "HIGH command_loop"),
+        ("id", "ioe", "out tcp held unread by:bash", "MEDIUM remote_command"),
+        ("id", "ioe", "out tcp held by:supervisor", "MEDIUM remote_command"),
+        ("id", "ioe", "out tcp by:bash", "MEDIUM remote_command"),
+        ("id", "i", "out tcp held by:bash", "LOW input_only_command"),
+        ("id", "ioe", "in tcp held by:python3", "-"),
         // Services that get one connection each: sshd, inetd, CGI.
         ("sshd -R", "io", "in tcp", "-"),
         ("sshd -R", "io", "unknown tcp", "-"),
