@@ -7,6 +7,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::fd::{AsFd, OwnedFd},
     sync::atomic::{AtomicU16, Ordering},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -122,6 +123,28 @@ pub fn call(addr: SocketAddr) -> Result<Peer> {
         Err(error) => Err(error.into()),
     })?;
     Peer::of_tcp(stream, |local| Ends::new(addr, local))
+}
+
+/// Calls a bind shell over UDP, until it answers.
+///
+/// # Errors
+/// If it never does.
+pub fn call_udp(addr: SocketAddr) -> Result<Peer> {
+    let socket = UdpSocket::bind((addr.ip(), 0))?;
+    socket.connect(addr)?;
+    socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+    let heard = wait_for(&format!("a bind shell on {addr}"), || {
+        let mut answer = [0; 4096];
+        // Refused while nobody is there; a line feed is no command.
+        match socket.send(b"\n").and_then(|_| socket.recv(&mut answer)) {
+            Ok(length) => Ok(Some(answer.get(..length).unwrap_or_default().to_vec())),
+            Err(_) => Ok(None),
+        }
+    })?;
+    let ends = Ends::new(addr, socket.local_addr()?);
+    let mut peer = Peer::new(socket.into(), ends, true)?;
+    peer.heard = heard;
+    Ok(peer)
 }
 
 /// A port on which nobody listens, outside the range of ephemeral ports: else connecting to it before the bind shell

@@ -14,10 +14,11 @@ use tempfile::TempDir;
 
 use crate::tools;
 
-const SOURCES: [(&str, &str); 5] = [
+const SOURCES: [(&str, &str); 6] = [
     ("connect.c", include_str!("../programs/connect.c")),
     ("memfd.c", include_str!("../programs/memfd.c")),
     ("deleted.c", include_str!("../programs/deleted.c")),
+    ("uring.c", include_str!("../programs/uring.c")),
     ("storm.c", include_str!("../programs/storm.c")),
     ("connect.go", include_str!("../programs/connect.go")),
 ];

@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
+use anyhow::ensure;
 use sensor_tests::{
     lab::BIND,
-    peer::{V4, V6, call, free_port},
+    peer::{V4, V6, call, call_udp, free_port},
     suite::Case,
 };
 
@@ -72,6 +73,25 @@ pub fn cases() -> Vec<Case> {
                 .args(["listen", "6", "::1", &port.to_string(), "/bin/sh"]),
         )?;
         lab.taken(call(SocketAddr::new(V6, port))?, BIND)
+    }));
+    // No connection is ever accepted: the first datagram makes the caller the peer.
+    cases.push(Case::new("bind::traditional_udp", &["nc.traditional"], |lab| {
+        let port = free_port(V4)?;
+        lab.bash(
+            "exec nc.traditional -u -l -s 127.0.0.1 -p $P -c 'exec sh -i 2>&1'",
+            &[("P", &port.to_string())],
+        )?;
+        let mut peer = call_udp((V4, port).into())?;
+        let shell = peer.shell()?;
+        let finding = lab.any_finding(peer.ends())?;
+        ensure!(
+            matches!(finding.text("severity"), "HIGH" | "CRITICAL"),
+            "severity is too low: {finding}"
+        );
+        lab.same(&finding, &shell)?;
+        peer.send("exit\n")?;
+        lab.ended(&finding)?;
+        Ok(())
     }));
     // One server, one caller after another: each is a takeover of its own.
     cases.push(Case::new("bind::one_server_many_callers", &["socat"], |lab| {

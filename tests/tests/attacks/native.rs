@@ -47,6 +47,10 @@ pub fn cases() -> Vec<Case> {
             )?;
             lab.taken(listener.accept()?, REVERSE)
         }),
+        Case::new("native::io_uring", &["gcc"], |lab| {
+            let peer = lab.connected("exec $X $H $P /bin/sh", &lab.programs.c("uring.c", &[])?)?;
+            lab.taken(peer, REVERSE)
+        }),
         Case::new("native::rust", &[], |lab| {
             let listener = Listener::tcp(V4)?;
             let peer = format!("127.0.0.1:{}", listener.port()?);

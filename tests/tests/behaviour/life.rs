@@ -71,11 +71,32 @@ fn restart_keeps_the_identity() -> Result<()> {
     sensor.stop()
 }
 
+/// A connection that is older than the sensor: who opened it may be unknown, what it is used for is not.
+fn connection_older_than_the_sensor() -> Result<()> {
+    let mut takeover = Takeover::start()?;
+    let ends = takeover.ends();
+    let sensor = Sensor::start()?;
+    takeover.peer().last_line("exec bash --norc")?;
+    takeover.peer().id()?;
+    let finding = sensor.wait_line("a finding", 0, |finding| finding.has(ends))?;
+    ensure!(
+        matches!(finding.text("severity"), "HIGH" | "CRITICAL"),
+        "severity is too low: {finding}"
+    );
+    takeover.end()?;
+    sensor.wait_line("its end", 0, |line| line.id() == finding.id() && !line.is_active())?;
+    sensor.stop()
+}
+
 pub fn cases() -> Vec<Alone> {
     vec![
         ("life::sigterm_writes_the_last_states", terminated),
         ("life::sigint_writes_the_last_states", interrupted),
         ("life::says_nothing_by_itself", says_nothing_by_itself),
+        (
+            "life::connection_older_than_the_sensor",
+            connection_older_than_the_sensor,
+        ),
         ("life::restart_keeps_the_identity", restart_keeps_the_identity),
     ]
 }

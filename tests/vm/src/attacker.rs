@@ -1,10 +1,10 @@
-//! The attackers of the cases, for what a busybox can't do: datagrams, each stream on something else, a loop that reads
-//! commands, a shell that is no file.
+//! The attackers of the cases, for what a busybox can't do: datagrams, each stream on something else, a loop that runs
+//! what it reads, a shell that is no file.
 
 use std::{
     env,
     fs::{self, File, OpenOptions},
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::{
         fd::{AsRawFd as _, OwnedFd},
@@ -16,6 +16,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use rustix::{
     fs::{MemfdFlags, Mode, memfd_create, mkfifoat},
+    io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
 };
 
@@ -51,7 +52,7 @@ fn attack(arguments: &[&str]) -> Result<()> {
             let (connection, _) = TcpListener::bind(address)?.accept()?;
             wire(connection.into(), "sss", program, arguments)
         }
-        ("loop", []) => command_loop(TcpStream::connect(address)?),
+        ("loop", []) => command_loop(&tcp(address)?),
         ("memfd", [name, file, arguments @ ..]) => memfd(tcp(address)?, name, file, arguments),
         _ => bail!("{USAGE}"),
     }
@@ -150,17 +151,16 @@ fn end(letter: char, socket: &OwnedFd) -> Result<(Option<OwnedFd>, Option<OwnedF
     })
 }
 
-/// Runs each line that the peer sends, and sends back what it says.
-fn command_loop(connection: TcpStream) -> Result<()> {
-    let answers = connection.try_clone()?;
-    for line in BufReader::new(connection).lines() {
-        let answers = OwnedFd::from(answers.try_clone()?);
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", &line?]).stdin(Stdio::null());
-        command.stdout(answers.try_clone()?).stderr(answers);
-        command.status()?;
-    }
-    Ok(())
+/// Becomes a shell that runs each line which the peer sends, and sends back what it says: the connection is none of the
+/// shell's own streams.
+fn command_loop(socket: &OwnedFd) -> Result<()> {
+    // Above what the shell's streams are.
+    let kept = fcntl_dupfd_cloexec(socket, 5)?;
+    fcntl_setfd(&kept, FdFlags::empty())?;
+    let descriptor = kept.as_raw_fd();
+    let script = format!("while read line <&{descriptor}; do eval \"$line\" >&{descriptor} 2>&{descriptor}; done");
+    let mut shell = Command::new("/bin/sh");
+    Err(shell.args(["-c", &script]).stdin(Stdio::null()).exec()).context("/bin/sh")
 }
 
 /// Runs a copy of `file` that exists in memory only.

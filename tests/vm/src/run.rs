@@ -3,7 +3,7 @@
 
 use std::env;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use sensor_tests::{lab::Lab, process::sweep, programs::Programs, sensor::Sensor};
 
 use crate::{
@@ -55,9 +55,10 @@ fn in_a_lab(run: fn(&Lab<'_>) -> Result<()>, sensor: &Sensor, programs: &Program
     let output = lab.output();
     let swept = sweep(&[sensor.pid()]);
     let settled = swept.and_then(|()| lab.settle());
-    outcome
-        .and(settled)
-        .map_err(|error| error.context(format!("its programs said: {}", output.trim().replace('\n', " / "))))
+    outcome.and(settled).map_err(|error| match output.trim() {
+        "" => error,
+        said => anyhow!("{error:#}; its programs said: {}", said.replace('\n', " / ")),
+    })
 }
 
 /// Every finding of every case says that no event was lost.
@@ -65,7 +66,7 @@ fn nothing_lost(sensor: &Sensor) -> Result<()> {
     sensor.lines(0, |lines| {
         ensure!(!lines.is_empty(), "not one finding was written");
         for line in lines {
-            let finding = line.finding.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
+            let finding = line.finding.as_ref().map_err(|error| anyhow!("{error}"))?;
             no_losses(finding)?;
         }
         Ok(())

@@ -48,6 +48,7 @@ pub const CASES: &[Case] = &[
     ("counts::cgroup", cgroup),
 ];
 
+/// Executed by each shell. Its `id`, which proves that it is one, is not: busybox's shell has that built in.
 const COMMANDS: u64 = 150;
 
 fn repeat(times: u64) -> String {
@@ -61,13 +62,8 @@ fn open(lab: &Lab<'_>) -> Result<Session> {
 }
 
 fn exact(last: &Finding) -> Result<()> {
-    // And `id`, which proved that there is a shell.
     let count = last.number("commandCount")?;
-    ensure!(
-        count == COMMANDS + 1,
-        "{} commands, and the finding says {count}",
-        COMMANDS + 1
-    );
+    ensure!(count == COMMANDS, "{COMMANDS} commands, and the finding says {count}");
     no_losses(last)
 }
 
