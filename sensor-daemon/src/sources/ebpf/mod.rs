@@ -146,6 +146,11 @@ pub struct Opened {
 /// # Errors
 /// The kernel lacks type information or struct members, or refuses a map.
 pub fn open(options: LoadOptions) -> Result<Opened, LoadError> {
+    // A new loader parses the kernel's types for relocations, which the object has none of. First of all, so that the
+    // memory is free again when they are parsed below: twice at once is the sensor's peak.
+    let mut loader = EbpfLoader::new();
+    loader.btf(None);
+
     let data = fs::read(VMLINUX).map_err(LoadError::NoBtf)?;
     let btf = Btf::parse(&data)?;
     let offsets = btf.offsets()?;
@@ -158,9 +163,7 @@ pub fn open(options: LoadOptions) -> Result<Opened, LoadError> {
     } else {
         0
     };
-    let mut loader = EbpfLoader::new();
     loader
-        .btf(Some(&types))
         .verifier_log_level(VerifierLogLevel::STATS)
         .override_global("OFFSETS", offsets.as_slice(), true)
         .override_global("ENUMS", enums.as_slice(), true)
