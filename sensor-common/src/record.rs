@@ -248,5 +248,9 @@ pub struct SocketCloseRecord {
 // The derive refuses implicit padding too, but the kernel side is built without it.
 const _: () = {
     assert!(size_of::<RecordHeader>() == 16);
-    assert!(size_of::<StreamRecord>() % 8 == 0);
+    assert!(size_of::<StreamRecord>() == 128);
+    assert!(size_of::<AncestorRecord>() == 32);
+    assert!(size_of::<ExecRecord>() == 136 + 3 * 128 + ANCESTORS_MAX * 32);
+    assert!(size_of::<ExitRecord>() == 32);
+    assert!(size_of::<SocketCloseRecord>() == 24);
 };

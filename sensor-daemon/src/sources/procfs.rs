@@ -119,7 +119,9 @@ impl World for LiveWorld {
             return false;
         }
         // Alive, but not ours to look into (no CAP_SYS_PTRACE): it may, for all that is known.
-        let Ok(descriptors) = fs::read_dir(format!("/proc/{}/fd", process.pid)) else { return true };
+        let Ok(descriptors) = fs::read_dir(format!("/proc/{}/fd", process.pid)) else {
+            return true;
+        };
         descriptors
             .flatten()
             .any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str()))

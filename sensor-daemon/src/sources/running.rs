@@ -246,9 +246,13 @@ fn cgroup(process: &Process) -> Cgroup {
     let Ok(groups) = process.cgroups() else {
         return Cgroup::default();
     };
-    let unified = groups.0.iter()
+    let unified = groups
+        .0
+        .iter()
         .find(|group| group.hierarchy == 0 && group.pathname != "/");
-    let pids = groups.0.iter()
+    let pids = groups
+        .0
+        .iter()
         .find(|group| group.controllers.iter().any(|controller| controller == "pids"));
     let Some(group) = unified.or(pids) else {
         return Cgroup::default();

@@ -259,7 +259,7 @@ impl<'a> Btf<'a> {
 /// What the offset table holds for a member at this place, if it is of the form that the kernel side expects.
 fn value(field: &Field, place: Place) -> Option<u32> {
     match (field.bitfield, place.bitfield_size) {
-        (false, 0) if place.bits % 8 == 0 => Some(place.bits / 8),
+        (false, 0) if place.bits.is_multiple_of(8) => Some(place.bits / 8),
         // A whole byte in some kernels, a part of one in others.
         (true, _) => Some(offsets::bitfield(place.bits / 8, place.bits % 8)),
         _ => None,
