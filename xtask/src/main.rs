@@ -14,6 +14,7 @@ mod setup;
 mod test;
 #[allow(dead_code, reason = "sensor-daemon's build script uses the rest")]
 mod toolchain;
+mod vm;
 mod workspace;
 
 /// Sets up, builds, runs, tests and measures the sensor.
@@ -69,6 +70,22 @@ enum Task {
         /// Run only the tests whose name contains this
         filter: Option<String>,
     },
+    /// Run the sensor on other kernels, each in a virtual machine
+    ///
+    /// Debian's 5.10, 6.1, 6.12, 6.18 and its newest, each booted in several ways, under KVM or else emulated (then all
+    /// of it takes up to 15 minutes). Installs QEMU if it is missing, and downloads kernels when they are first used. Needs
+    /// no root apart from that.
+    VmTest {
+        /// Run only these: the first numbers of a version that Debian has, or `newest`
+        #[arg(value_name = "VERSION")]
+        versions: Vec<String>,
+        /// Run only the oldest and the newest kernel, and these as they are
+        #[arg(long, conflicts_with = "versions")]
+        short: bool,
+        /// Download the kernels again: Debian may have newer ones
+        #[arg(long)]
+        refresh: bool,
+    },
     /// Watch the sensor find a real reverse shell on loopback
     ///
     /// Starts the sensor, opens a shell to a listener of its own, types into it, shows the finding grow, ends both.
@@ -100,6 +117,18 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Build { debug, release: _ } => run::build(debug).map(|()| ExitCode::SUCCESS),
         Task::Run { arguments } => run::run(&arguments),
         Task::Test { filter } => test::run(filter.as_deref()),
+        Task::VmTest {
+            versions,
+            short,
+            refresh,
+        } => {
+            let extent = if short {
+                vm::Extent::Short
+            } else {
+                vm::Extent::Matrix(versions)
+            };
+            vm::run(&extent, refresh)
+        }
         Task::Demo => demo::run().map(|()| ExitCode::SUCCESS),
         Task::Bench { json } => bench::run(json.as_deref()).map(|()| ExitCode::SUCCESS),
     }

@@ -74,7 +74,7 @@ impl Steps {
         self.tests("unit tests", unit.args(filter_arguments(filter)))?;
         let mut end_to_end = workspace::cargo();
         end_to_end
-            .args(["test", "--package", "sensor-tests"])
+            .args(["test", "--no-fail-fast", "--package", "sensor-tests"])
             .args(filter_arguments(filter))
             .env("SENSOR_DAEMON", sensor)
             .env("SENSOR_TEST_PYTHON", python);

@@ -26,7 +26,7 @@ pub(super) fn is_debian() -> bool {
 pub(super) fn refresh() {
     static FETCHED: Once = Once::new();
     FETCHED.call_once(|| {
-        println!("fetching the lists of packages: something has to be installed");
+        eprintln!("fetching the lists of packages: something has to be installed");
         // Not fatal: one of many sources may be down, and the others may do.
         if let Err(error) = command::quietly(apt_get().arg("update")) {
             eprintln!("warning: {error:#}");
@@ -56,7 +56,7 @@ pub(super) fn install(packages: &[Needed]) -> Result<()> {
     }
     refresh();
     for Needed { name, why } in packages {
-        println!("installing {name}: {why}");
+        eprintln!("installing {name}: {why}");
     }
     let names = packages.iter().map(|package| &package.name);
     // Installing must never remove: rustc-web conflicts with Debian's older rustc, which somebody may need.

@@ -58,7 +58,7 @@ pub(super) fn build(toolchain: &Toolchain) -> Result<()> {
         format!("no LLVM {major} with headers (llvm-c) to build bpf-linker with; LLVM_PREFIX can name its directory")
     })?;
     let root = toolchain.linker_root().map_or_else(super::cache_dir, Ok)?;
-    println!(
+    eprintln!(
         "building bpf-linker {BPF_LINKER_VERSION} for LLVM {major} (about a minute): links the kernel side; kept in {}",
         root.display()
     );

@@ -4,6 +4,8 @@
 //! `packages` is the table of what is needed, `debian` installs packages, `linker` builds bpf-linker, `python` keeps the
 //! parser of findings, `advice` is what a person reads where nothing can be installed. Which compiler is chosen among
 //! those installed is `toolchain`'s business.
+//!
+//! Everything is said on stderr: the stdout of `cargo xtask run` is the sensor's.
 
 use std::path::PathBuf;
 
@@ -18,9 +20,11 @@ use crate::{
 mod advice;
 mod debian;
 mod linker;
+mod machines;
 mod packages;
 mod python;
 
+pub(crate) use machines::install as machines;
 pub(crate) use python::interpreter as python;
 
 /// Installs what is missing; with `tests`, also what the end-to-end tests use.
@@ -32,7 +36,7 @@ pub(crate) fn run(tests: bool) -> Result<()> {
         Some(toolchain) => toolchain,
         None => install_toolchain()?,
     };
-    println!(
+    eprintln!(
         "kernel side: {chosen} with bpf-linker {}",
         toolchain::BPF_LINKER_VERSION
     );
@@ -49,7 +53,7 @@ pub(crate) fn run(tests: bool) -> Result<()> {
             }
         }
         python::install()?;
-        println!(
+        eprintln!(
             "tests: {} programs and the parser of findings are there",
             packages::TESTS.len()
         );
@@ -117,7 +121,7 @@ pub(crate) fn require_linters() -> Result<()> {
         let Some(rustup) = command::find("rustup") else {
             bail!("`cargo {tool}` is missing: install your Rust's {component}");
         };
-        println!("installing {component}: `cargo xtask test` checks with it");
+        eprintln!("installing {component}: `cargo xtask test` checks with it");
         command::quietly(std::process::Command::new(rustup).args(["component", "add", component]))?;
     }
     Ok(())

@@ -26,7 +26,7 @@ pub(super) fn install() -> Result<()> {
     if complete.is_file() && interpreter()?.exists() {
         return Ok(());
     }
-    println!("installing {PARSER} (half a minute): the tests have every finding read by it");
+    eprintln!("installing {PARSER} (half a minute): the tests have every finding read by it");
     if directory.exists() {
         fs::remove_dir_all(&directory).with_context(|| format!("{} can't be removed", directory.display()))?;
     }
