@@ -10,6 +10,7 @@ use sensor_tests::{
     lab::{Lab, REVERSE},
     peer::{Listener, Peer, V4},
     process::{Proc, wait_end},
+    sensor::Line,
     suite::Case,
     tools,
 };
@@ -120,6 +121,12 @@ fn storm(lab: &Lab<'_>) -> Result<()> {
         ensure!(child.wait()?.success(), "a storm beside the attack failed");
     }
     let last = session.exit(lab)?;
+    let about = |line: &&Line| line.finding.as_ref().is_ok_and(|finding| finding.id() == last.id());
+    let lines = lab.sensor.lines(0, |lines| lines.iter().filter(about).count());
+    ensure!(
+        lines <= 20,
+        "{lines} lines about one takeover: a flood of commands floods the log"
+    );
     // `id`, the four storms, and what they ran.
     ensure!(
         last.number("commandCount")? == 1 + 4 + 4 * 1000,
