@@ -70,7 +70,7 @@ pub enum Stage {
 #[inline(always)]
 pub fn next_stage(ctx: &BtfTracePointContext, stage: Stage) {
     // SAFETY: the programs in the array were loaded for the same tracepoint.
-    let _ = unsafe { STAGES.tail_call(ctx, stage as u32) };
+    unsafe { STAGES.tail_call(ctx, stage as u32) };
     count(|counters| counters.stage_missing += 1);
 }
 
@@ -127,7 +127,7 @@ fn sent_or_lost(sent: bool) {
 /// Asks for a record at the end of this process.
 #[inline(always)]
 pub fn track_process(tgid: u32, start_ns: u64) {
-    if TRACKED.insert(&tgid, &start_ns, u64::from(BPF_ANY)).is_err() {
+    if TRACKED.insert(tgid, start_ns, u64::from(BPF_ANY)).is_err() {
         count(|counters| counters.tracking_full += 1);
     }
 }
@@ -136,10 +136,10 @@ pub fn track_process(tgid: u32, start_ns: u64) {
 #[inline(always)]
 pub fn process_ended(tgid: u32, status: u32) {
     // SAFETY: the value is copied at once; entries of this map are never reused while a program reads them.
-    let Some(&start_ns) = (unsafe { TRACKED.get(&tgid) }) else {
+    let Some(&start_ns) = (unsafe { TRACKED.get(tgid) }) else {
         return;
     };
-    let _ = TRACKED.remove(&tgid);
+    let _ = TRACKED.remove(tgid);
     let exit = ExitRecord {
         header: header(record::KIND_EXIT),
         start_ns,
@@ -152,25 +152,25 @@ pub fn process_ended(tgid: u32, status: u32) {
 /// Asks for a record at the end of this socket.
 #[inline(always)]
 pub fn watch_socket(sock: Sock, inode: u64) {
-    if WATCHED.insert(&sock.address(), &inode, u64::from(BPF_ANY)).is_err() {
+    if WATCHED.insert(sock.address(), inode, u64::from(BPF_ANY)).is_err() {
         count(|counters| counters.tracking_full += 1);
     }
 }
 
 #[inline(always)]
 pub fn set_direction(sock: Sock, value: u8) {
-    let _ = DIRECTIONS.insert(&sock.address(), &value, u64::from(BPF_ANY));
+    let _ = DIRECTIONS.insert(sock.address(), value, u64::from(BPF_ANY));
 }
 
 #[inline(always)]
 pub fn set_direction_if_unset(sock: Sock, value: u8) {
-    let _ = DIRECTIONS.insert(&sock.address(), &value, u64::from(BPF_NOEXIST));
+    let _ = DIRECTIONS.insert(sock.address(), value, u64::from(BPF_NOEXIST));
 }
 
 #[inline(always)]
 pub fn direction_of(sock: Sock) -> u8 {
     // SAFETY: the value is copied at once; a torn byte does not exist.
-    unsafe { DIRECTIONS.get(&sock.address()) }
+    unsafe { DIRECTIONS.get(sock.address()) }
         .copied()
         .unwrap_or(direction::UNKNOWN)
 }
@@ -179,12 +179,12 @@ pub fn direction_of(sock: Sock) -> u8 {
 #[inline(always)]
 pub fn socket_closed(sock: Sock) {
     let address = sock.address();
-    let _ = DIRECTIONS.remove(&address);
+    let _ = DIRECTIONS.remove(address);
     // SAFETY: the value is copied at once; entries of this map are never reused while a program reads them.
-    let Some(&inode) = (unsafe { WATCHED.get(&address) }) else {
+    let Some(&inode) = (unsafe { WATCHED.get(address) }) else {
         return;
     };
-    let _ = WATCHED.remove(&address);
+    let _ = WATCHED.remove(address);
     let close = SocketCloseRecord {
         header: header(record::KIND_SOCKET_CLOSE),
         inode,
