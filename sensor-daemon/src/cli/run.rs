@@ -80,6 +80,7 @@ async fn watch(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCo
     }
     release_memory();
     let (stdout, mut stdout_failure) = stdout::start().context("the output thread could not be started")?;
+    let terminal = io::stdout().is_terminal();
     let mut sensor = Sensor {
         engine: Engine::new(Settings {
             min_severity: arguments.min_severity.into(),
@@ -87,7 +88,8 @@ async fn watch(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCo
         ancestry: Ancestry::default(),
         identities: Identities::default(),
         host: host::host(),
-        human: arguments.format == Format::Human || (arguments.format == Format::Auto && io::stdout().is_terminal()),
+        human: arguments.format == Format::Human || (arguments.format == Format::Auto && terminal),
+        colour: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         counters,
         stdout,
         decode_failures: 0,
@@ -235,6 +237,8 @@ struct Sensor {
     host: Host,
     /// For people, not JSON.
     human: bool,
+    /// With colours, if for people.
+    colour: bool,
     counters: CounterMap,
     stdout: Stdout,
     /// Records that could not be read; warned of once.
@@ -270,9 +274,7 @@ impl Sensor {
     fn observe(&mut self, mut observation: Observation) {
         if let Observation::Exec(exec) = &mut observation {
             let exec = exec.as_mut();
-            exec.program = self
-                .identities
-                .of_exec(exec.process.pid, &exec.executable, &exec.comm, &exec.argv);
+            exec.program = self.identities.of_exec(exec);
             self.ancestry
                 .complete(&mut exec.ancestors, exec.time, &mut self.identities);
         }
@@ -323,15 +325,14 @@ impl Sensor {
         }
     }
 
-    fn write(&mut self, incident: &Incident, losses: &Losses) {
+    fn write(&self, incident: &Incident, losses: &Losses) {
+        let id = finding::finding_id(incident, &self.host);
         if self.human {
-            let colour =
-                std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && io::stdout().is_terminal();
-            self.stdout.send(finding::human(incident, &self.host, losses, colour));
-            return;
+            let text = finding::human(incident, &self.host, losses, self.colour);
+            return self.stdout.send(id, text);
         }
         match serde_json::to_string(&finding::scc(incident, &self.host, losses)) {
-            Ok(line) => self.stdout.send(line + "\n"),
+            Ok(line) => self.stdout.send(id, line + "\n"),
             Err(error) => warn!("a finding can't be written as JSON: {error}"),
         }
     }

@@ -3,11 +3,18 @@
 //! A POSIX shell has to know the variables OPTIND, PS4, IFS and PPID by name, so a file that holds all four is a shell,
 //! whatever it is called: a copy, another build, a static one. Interpreters give themselves away likewise.
 
-use std::{collections::HashMap, fs::File, io::Read as _, os::unix::fs::MetadataExt as _};
+use std::{
+    collections::HashMap,
+    ffi::OsStr,
+    fs::File,
+    io::Read as _,
+    iter,
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+};
 
 use memchr::memmem;
 
-use crate::model::{Executable, Program, ProgramKind, Text};
+use crate::model::{Exec, Program, ProgramKind, Text};
 
 const SHELLS: &[&str] = &[
     "sh", "bash", "rbash", "dash", "ash", "hush", "zsh", "rzsh", "ksh", "ksh93", "rksh", "mksh", "lksh", "pdksh",
@@ -59,8 +66,15 @@ pub struct Identities {
 }
 
 impl Identities {
-    /// What an executed file is. `pid` is the process that runs it, if it still does.
-    pub fn of_exec(&mut self, pid: u32, executable: &Executable, comm: &Text, argv: &[Text]) -> Program {
+    /// What a program that was just executed is.
+    pub fn of_exec(&mut self, exec: &Exec) -> Program {
+        let Exec {
+            process,
+            comm,
+            executable,
+            argv,
+            ..
+        } = exec;
         if executable.memfd {
             // A file that never was on disk, run with a socket for its streams: nothing to read, nothing to trust.
             let name = executable.path.as_ref().map_or(&b"memfd"[..], Text::file_name);
@@ -69,16 +83,37 @@ impl Identities {
                 name: String::from_utf8_lossy(name).into_owned(),
             };
         }
-        self.of_process(pid, executable.path.as_ref(), comm, argv)
+        self.identify(executable.path.as_ref(), comm, argv, || {
+            // Through the process, so that its own mount namespace, a deleted file and a replaced one make no difference.
+            // A program that is gone already was started from the same file system as its parent, as a rule; the inode
+            // number tells whether a file is the one that was executed.
+            let path = executable.path.as_ref().map(Text::as_bytes).unwrap_or_default();
+            let parent = exec.parent().map(|parent| parent.process.pid);
+            iter::once(format!("/proc/{}/exe", process.pid).into_bytes())
+                .chain(parent.map(|pid| [format!("/proc/{pid}/root").as_bytes(), path].concat()))
+                .chain(iter::once(path.to_vec()))
+                .filter_map(|path| File::open(OsStr::from_bytes(&path)).ok())
+                .find(|file| file.metadata().is_ok_and(|metadata| metadata.ino() == executable.inode))
+        })
     }
 
-    /// What a process runs, by its path (by its short name, if there is none).
+    /// What a live process runs, by its path (by its short name, if there is none).
     pub fn of_process(&mut self, pid: u32, path: Option<&Text>, comm: &Text, argv: &[Text]) -> Program {
+        self.identify(path, comm, argv, || File::open(format!("/proc/{pid}/exe")).ok())
+    }
+
+    fn identify(
+        &mut self,
+        path: Option<&Text>,
+        comm: &Text,
+        argv: &[Text],
+        file: impl FnOnce() -> Option<File>,
+    ) -> Program {
         let name = String::from_utf8_lossy(path.map_or(comm.as_bytes(), Text::file_name)).into_owned();
         if let Some(program) = by_name(&name, argv) {
             return program;
         }
-        match self.by_content(pid) {
+        match file().and_then(|file| self.by_content(file)) {
             Some((_, multicall)) if MULTICALL.contains(&multicall) => applet(argv).unwrap_or(Program {
                 kind: ProgramKind::Other,
                 name,
@@ -94,9 +129,7 @@ impl Identities {
         }
     }
 
-    /// Through the process, so that its own mount namespace, a deleted file and a replaced one make no difference.
-    fn by_content(&mut self, pid: u32) -> Option<(ProgramKind, &'static str)> {
-        let file = File::open(format!("/proc/{pid}/exe")).ok()?;
+    fn by_content(&mut self, file: File) -> Option<(ProgramKind, &'static str)> {
         let metadata = file.metadata().ok()?;
         let key = FileKey {
             device: metadata.dev(),

@@ -16,8 +16,8 @@ use super::procfs::{arguments, executable, identify};
 use crate::{
     enrich::identity::Identities,
     model::{
-        Ancestor, BootTime, Cgroup, Credentials, Direction, Endpoint, Exec, Executable, Namespaces, ProcessId, Socket,
-        SocketState, Stream, Text, Transport,
+        Ancestor, BootTime, Cgroup, Credentials, Direction, Endpoint, Exec, Executable, Namespaces, ProcessId, Program,
+        Socket, SocketState, Stream, Text, Transport,
     },
 };
 
@@ -61,10 +61,10 @@ fn look(process: &Process, now: BootTime, identities: &mut Identities) -> Option
     let argv = arguments(pid);
     let comm = Text::from(status.name.as_str());
     let executable = describe_executable(pid);
-    Some(Exec {
+    let mut exec = Exec {
         time: now,
         process: identify(pid)?,
-        program: identities.of_exec(pid, &executable, &comm, &argv),
+        program: Program::default(),
         comm,
         credentials: Credentials {
             uid: status.ruid,
@@ -82,7 +82,9 @@ fn look(process: &Process, now: BootTime, identities: &mut Identities) -> Option
         namespaces: namespaces(pid),
         streams,
         ancestors: ancestors(status.ppid, identities),
-    })
+    };
+    exec.program = identities.of_exec(&exec);
+    Some(exec)
 }
 
 fn stream(target: Option<FDTarget>, table: &SocketTable, parent: Option<&Process>) -> Stream {

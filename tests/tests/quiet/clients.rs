@@ -87,24 +87,6 @@ fn upload(lab: &Lab<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A mail or message client made of bash: it reads a greeting, then commands send a file.
-fn greeted_upload(lab: &Lab<'_>) -> Result<()> {
-    let listener = Listener::tcp(V4)?;
-    fs::write(lab.path("message"), "Subject: backup\n\ndone\n")?;
-    let script = r#"exec 3<>/dev/tcp/127.0.0.1/$P; read -r greeting <&3; printf 'HELO here\r\n' >&3
-read -r welcome <&3; cat message >&3; printf '.\r\nQUIT\r\n' >&3; cat <&3"#;
-    let mut bash = lab.bash(script, &[("P", &listener.port()?.to_string())])?;
-    let mut client = listener.accept()?;
-    client.send("220 mail ready\r\n")?;
-    client.read_until("HELO")?;
-    client.send("250 pleased to meet you\r\n")?;
-    let message = client.read_until("QUIT")?;
-    ensure!(message.contains("Subject: backup"), "another message: {message}");
-    drop(client);
-    ensure!(bash.wait()?.success(), "the client failed");
-    Ok(())
-}
-
 /// On loopback, programs talk to each other all day: only shells count there.
 fn command_on_loopback(lab: &Lab<'_>) -> Result<()> {
     let listener = Listener::tcp(V4)?;
@@ -171,6 +153,5 @@ pub fn cases() -> Vec<Case> {
     cases.push(Case::new("client::port_probe", &["bash"], port_probe));
     cases.push(Case::new("client::command_on_loopback", &["bash"], command_on_loopback));
     cases.push(Case::new("client::upload", &["bash", "tar"], upload));
-    cases.push(Case::new("client::greeted_upload", &["bash"], greeted_upload));
     cases
 }

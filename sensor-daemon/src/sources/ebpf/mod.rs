@@ -294,8 +294,9 @@ fn page_size() -> u32 {
     rustix::param::page_size() as u32
 }
 
-/// Half a megabyte for each CPU: about 500 records, so that a CPU's share outlasts the daemon being off the CPU for a
-/// good tenth of a second while it does nothing but execute programs on sockets. A power of two, as the kernel wants it.
+/// Two megabytes for each CPU, some 2,000 records: a CPU that does nothing but execute programs on sockets needs half a
+/// second for so many, and the daemon may have to wait for its turn behind them. Pages count as the daemon's memory once
+/// records were written to them. A power of two, as the kernel wants it.
 fn ring_size() -> u32 {
     let cpus = aya::util::nr_cpus().unwrap_or(1) as u32;
     (cpus.saturating_mul(512 << 10))
