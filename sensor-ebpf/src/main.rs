@@ -1,4 +1,4 @@
-//! The kernel side: entry points only. `exec` builds the record of an exec, `streams` classifies descriptors, `path`
+//! The kernel side: entry points only, named within the 15 bytes that the kernel keeps of a name. `exec` builds the record of an exec, `streams` classifies descriptors, `path`
 //! walks dentries, `tail` appends, `maps` holds what is shared with user space, `kernel` is the one room for unsafe memory access.
 //!
 //! Everything here has to pass the verifier of Linux 5.10, so loops have constant bounds, long-lived values stay in map
@@ -27,12 +27,12 @@ use crate::kernel::{Bprm, Sock, Task};
 /// TP_PROTO(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)
 /// ```
 #[btf_tracepoint(function = "sched_process_exec")]
-fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
+fn exec_streams(ctx: BtfTracePointContext) -> i32 {
     exec::observe(&ctx, Task::from_context(ctx.arg(0)));
     0
 }
 
-/// Second stage of `sched_process_exec`, called as its tail with the same arguments; not attached.
+/// Second stage of `exec_streams`, called as its tail with the same arguments; not attached.
 #[btf_tracepoint(function = "sched_process_exec")]
 fn exec_process(ctx: BtfTracePointContext) -> i32 {
     exec::describe_process(&ctx, Task::from_context(ctx.arg(0)));
@@ -55,7 +55,7 @@ fn exec_program(ctx: BtfTracePointContext) -> i32 {
 /// TP_PROTO(struct task_struct *p, bool group_dead)
 /// ```
 #[btf_tracepoint(function = "sched_process_exit")]
-fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
+fn process_exit(ctx: BtfTracePointContext) -> i32 {
     let task = Task::from_context(ctx.arg(0));
     if task.live_threads() == 0 {
         maps::process_ended(task.tgid(), task.exit_code());
@@ -70,7 +70,7 @@ fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
 /// TP_PROTO(const struct sock *sk, const int oldstate, const int newstate)
 /// ```
 #[btf_tracepoint(function = "inet_sock_set_state")]
-fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
+fn socket_state(ctx: BtfTracePointContext) -> i32 {
     // include/net/tcp_states.h; a part of the user-space interface since `struct tcp_info`.
     const ESTABLISHED: i32 = 1;
     const SYN_SENT: i32 = 2;

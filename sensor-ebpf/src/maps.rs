@@ -24,9 +24,10 @@ static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 
-/// Processes whose end user space wants to know: process id -> start time.
+/// Processes whose end user space wants to know: process id -> start time. Every process that ends is looked up, and its
+/// bucket is rarely in a near cache, so the table is no larger than it has to be.
 #[map]
-static TRACKED: HashMap<u32, u64> = HashMap::with_max_entries(16384, 0);
+static TRACKED: HashMap<u32, u64> = HashMap::with_max_entries(2048, 0);
 
 /// Sockets whose end user space wants to know: address -> inode number.
 #[map]

@@ -29,7 +29,7 @@ use crate::{
     model::{Host, Losses, Observation},
     sinks::stdout::{self, Stdout},
     sources::{
-        ebpf::{self, CounterMap, Events, LoadError, LoadOptions, decode},
+        ebpf::{self, CounterMap, Events, LoadError, LoadOptions, decode, missed::MissedRuns},
         procfs::{Ancestry, LiveWorld},
         running,
     },
@@ -73,6 +73,7 @@ async fn watch(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCo
     let ebpf::Attached {
         mut events,
         counters,
+        missed,
         mut programs,
     } = attached;
     if kernel_log {
@@ -91,6 +92,7 @@ async fn watch(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCo
         human: arguments.format == Format::Human || (arguments.format == Format::Auto && terminal),
         colour: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         counters,
+        missed,
         stdout,
         decode_failures: 0,
         losses_seen: Losses::default(),
@@ -240,6 +242,7 @@ struct Sensor {
     /// With colours, if for people.
     colour: bool,
     counters: CounterMap,
+    missed: MissedRuns,
     stdout: Stdout,
     /// Records that could not be read; warned of once.
     decode_failures: u64,
@@ -344,6 +347,7 @@ impl Sensor {
         });
         Losses {
             ring_full: counters.ring_full + counters.stage_missing,
+            runs_missed: self.missed.count(),
             read_failures: counters.read_failed_streams
                 + counters.read_failed_socket
                 + counters.read_failed_argv

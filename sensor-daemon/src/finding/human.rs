@@ -84,13 +84,15 @@ pub fn human(incident: &Incident, host: &Host, losses: &Losses, colour: bool) ->
     commands(&mut out, incident, host);
     let Losses {
         ring_full,
+        runs_missed,
         read_failures,
         tracking_full,
         output_dropped,
     } = *losses;
-    if ring_full + read_failures + tracking_full + output_dropped > 0 {
+    let events = ring_full + runs_missed;
+    if events + read_failures + tracking_full + output_dropped > 0 {
         let text = format!(
-            "{ring_full} events, {read_failures} reads, {tracking_full} ends, {output_dropped} output lines since start"
+            "{events} events, {read_failures} reads, {tracking_full} ends, {output_dropped} output lines since start"
         );
         line(&mut out, "lost", &text);
     }

@@ -307,6 +307,9 @@ pub struct Host {
 pub struct Losses {
     /// Events that found the ring buffer full.
     pub ring_full: u64,
+    /// Execs, ends and connections that the kernel left out, because on the same CPU another task was in the middle of
+    /// the program that was to see them (Linux 7.0 on).
+    pub runs_missed: u64,
     /// Kernel reads that failed, of any kind.
     pub read_failures: u64,
     /// Processes or sockets whose end will not be reported.

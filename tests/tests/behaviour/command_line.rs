@@ -98,9 +98,9 @@ fn doctor() -> Result<()> {
         "CAP_PERFMON",
         "CAP_SYS_PTRACE",
         "ring buffer",
-        "sched_process_exec",
-        "sched_process_exit",
-        "inet_sock_set_state",
+        "exec_streams",
+        "process_exit",
+        "socket_state",
     ] {
         let line = text.lines().find(|line| line.contains(prerequisite));
         ensure!(

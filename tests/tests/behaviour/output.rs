@@ -4,10 +4,10 @@ use anyhow::{Result, ensure};
 use sensor_tests::{
     deadline::wait_for,
     lab::Lab,
-    peer::{Listener, V4},
+    peer::{Ends, Listener, V4},
     process::command,
     programs::Programs,
-    sensor::{Sensor, binary},
+    sensor::{Line, Sensor, binary},
     suite::Alone,
     takeover::Takeover,
     tools,
@@ -44,8 +44,11 @@ fn closed_output_ends_it() -> Result<()> {
 fn unread_output_does_not_stop_detection() -> Result<()> {
     let sensor = Sensor::start_unread(json()?)?;
     // Far more than pipe and queue hold.
+    let mut unread = Vec::new();
     for _ in 0..600 {
-        Takeover::start()?.end()?;
+        let takeover = Takeover::start()?;
+        unread.push(takeover.ends());
+        takeover.end()?;
     }
     let about_losses = || sensor.diagnostics().iter().filter(|line| line.contains("lost")).count();
     wait_for("a warning about lines that were lost", || {
@@ -64,6 +67,15 @@ fn unread_output_does_not_stop_detection() -> Result<()> {
                 .find(|finding| later.iter().any(|&ends| finding.has(ends)))
                 .cloned()
         }))
+    })?;
+    // No takeover was forgotten: of each, the last state comes out.
+    wait_for("the end of every takeover meanwhile", || {
+        let ended = |lines: &[Line]| {
+            let findings: Vec<_> = lines.iter().filter_map(|line| line.finding.as_ref().ok()).collect();
+            let has_ended = |ends: &Ends| findings.iter().any(|finding| finding.has(*ends) && !finding.is_active());
+            unread.iter().all(has_ended)
+        };
+        Ok(sensor.lines(0, ended).then_some(()))
     })?;
     // Every line that did come out is a whole one.
     sensor.new_ids(0)?;

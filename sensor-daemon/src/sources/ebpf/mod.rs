@@ -3,8 +3,9 @@
 
 pub mod btf;
 pub mod decode;
+pub mod missed;
 
-use std::{fs, io};
+use std::{fs, io, os::fd::AsFd as _};
 
 use aya::{
     Ebpf, EbpfError, EbpfLoader, VerifierLogLevel,
@@ -15,7 +16,10 @@ use aya_log::EbpfLogger;
 use sensor_common::counters::Counters;
 use tokio::io::unix::AsyncFd;
 
-use self::btf::{Btf, BtfError, VMLINUX};
+use self::{
+    btf::{Btf, BtfError, VMLINUX},
+    missed::MissedRuns,
+};
 use crate::model::ProcessId;
 
 /// The object that `build.rs` made of the crate `sensor-ebpf`.
@@ -37,13 +41,13 @@ pub struct ProgramSpec {
 /// All of them, in the order of loading. Ends are followed before beginnings are seen, so that none is missed.
 pub const PROGRAMS: [ProgramSpec; 5] = [
     ProgramSpec {
-        name: "inet_sock_set_state",
+        name: "socket_state",
         tracepoint: "inet_sock_set_state",
         without: "nothing tells which connections this host opened and which it accepted",
         attached: true,
     },
     ProgramSpec {
-        name: "sched_process_exit",
+        name: "process_exit",
         tracepoint: "sched_process_exit",
         without: "the end of a takeover is not seen",
         attached: true,
@@ -61,7 +65,7 @@ pub const PROGRAMS: [ProgramSpec; 5] = [
         attached: false,
     },
     ProgramSpec {
-        name: "sched_process_exec",
+        name: "exec_streams",
         tracepoint: "sched_process_exec",
         without: "nothing is seen at all",
         attached: true,
@@ -202,9 +206,13 @@ impl Opened {
             let fd = program(&mut ebpf, spec).and_then(|program| Ok(program.fd()?.try_clone()?));
             stages.set(index, &fd.map_err(|source| LoadError::program(spec, source))?, 0)?;
         }
+        let mut missed = MissedRuns::default();
         for spec in PROGRAMS.iter().filter(|spec| spec.attached) {
             program(&mut ebpf, spec)
-                .and_then(|program| program.attach())
+                .and_then(|program| {
+                    missed.watch(program.fd()?.as_fd());
+                    program.attach()
+                })
                 .map_err(|source| LoadError::program(spec, source))?;
         }
         let events: RingBuf<MapData> = take(&mut ebpf, "EVENTS")?;
@@ -212,6 +220,7 @@ impl Opened {
             // SAFETY: the ring buffer owns the map whose descriptor it shows, and never exchanges it.
             events: unsafe { AsyncFd::register(events) }.map_err(|error| LoadError::Wait(error.into()))?,
             counters: CounterMap(take(&mut ebpf, "COUNTERS")?),
+            missed,
             programs: Programs {
                 tracked: take(&mut ebpf, "TRACKED")?,
                 ebpf,
@@ -237,6 +246,8 @@ pub struct Attached {
     pub events: Events,
     /// What was seen and lost.
     pub counters: CounterMap,
+    /// What the kernel did not show to the programs.
+    pub missed: MissedRuns,
     /// What has to stay.
     pub programs: Programs,
 }
