@@ -136,6 +136,21 @@ pub(super) const TESTS: &[Package] = &[
         why: "the other end of those logins",
     },
     Package {
+        name: "git",
+        proof: &["/usr/bin/git"],
+        why: "clones over ssh and http that must raise nothing",
+    },
+    Package {
+        name: "curl",
+        proof: &["/usr/bin/curl"],
+        why: "an HTTP client that must raise nothing",
+    },
+    Package {
+        name: "make",
+        proof: &["/usr/bin/make"],
+        why: "a build that must raise nothing",
+    },
+    Package {
         name: "iproute2",
         proof: &["/sbin/ip", "/usr/sbin/ip", "/usr/bin/ip"],
         why: "network namespaces",
