@@ -39,6 +39,10 @@ use crate::{
 const SELF_TEST_SECONDS: u64 = 5;
 /// A change of the clock from which on it counts as set.
 const CLOCK_STEP_NS: u64 = 1_000_000_000;
+/// Records taken before signals and timers get their turn, so that a flood can't keep the sensor from either.
+const RECORDS_A_TURN: usize = 256;
+/// Records taken after the signal to stop: what a full ring buffer may hold.
+const RECORDS_AT_THE_END: usize = 65_536;
 /// How long lines may take to leave at the end.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -59,7 +63,10 @@ pub(super) fn run(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<Exi
         .enable_time()
         .build()
         .context("the event loop could not be started")?;
-    runtime.block_on(watch(arguments, kernel_log))
+    let result = runtime.block_on(watch(arguments, kernel_log));
+    // Not a plain drop: that would wait for the output thread, which may be stuck in a write for good.
+    runtime.shutdown_background();
+    result
 }
 
 async fn watch(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCode> {
@@ -117,8 +124,9 @@ async fn watch(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCo
         tokio::select! {
             guard = events.readable_mut() => {
                 let mut guard = guard.context("the ring buffer can't be waited for")?;
-                sensor.drain(guard.get_inner_mut());
-                guard.clear_ready();
+                if sensor.drain(guard.get_inner_mut(), RECORDS_A_TURN) {
+                    guard.clear_ready();
+                }
             }
             () = sleep_until(deadline) => sensor.tick(),
             failure = &mut stdout_failure => break Some(failure),
@@ -128,7 +136,7 @@ async fn watch(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCo
     };
     // Failing to say so changes nothing.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    sensor.drain(events.get_mut());
+    sensor.drain(events.get_mut(), RECORDS_AT_THE_END);
     finish(sensor, failure).await
 }
 
@@ -141,22 +149,16 @@ async fn self_test(sensor: &mut Sensor, events: &mut Events) -> anyhow::Result<(
             break Err(SelfTestError::Unseen(SELF_TEST_SECONDS));
         };
         let mut guard = guard.context("the ring buffer can't be waited for")?;
-        let mut verdict = None;
-        while let Some(record) = guard.get_inner_mut().next() {
-            let Some(observation) = sensor.decode(&record) else {
-                continue;
-            };
-            match test.judge(&observation) {
-                Some(judged) => verdict = verdict.or(Some(judged)),
-                None => {
-                    drop(record);
-                    sensor.observe(observation);
-                }
-            }
-        }
-        guard.clear_ready();
-        if let Some(verdict) = verdict {
-            break verdict;
+        let Some(record) = guard.get_inner_mut().next() else {
+            guard.clear_ready();
+            continue;
+        };
+        let observation = sensor.decode(&record);
+        drop(record);
+        match observation.map(|observation| (test.judge(&observation), observation)) {
+            Some((Some(verdict), _)) => break verdict,
+            Some((None, observation)) => sensor.observe(observation),
+            None => {}
         }
     };
     test.finish();
@@ -251,14 +253,17 @@ struct Sensor {
 }
 
 impl Sensor {
-    fn drain(&mut self, events: &mut RingBuf<MapData>) {
-        while let Some(record) = events.next() {
+    /// Takes records until there are none, but at most `limit`; whether there are none.
+    fn drain(&mut self, events: &mut RingBuf<MapData>, limit: usize) -> bool {
+        for _ in 0..limit {
+            let Some(record) = events.next() else { return true };
             let observation = self.decode(&record);
             drop(record);
             if let Some(observation) = observation {
                 self.observe(observation);
             }
         }
+        false
     }
 
     fn decode(&mut self, record: &[u8]) -> Option<Observation> {

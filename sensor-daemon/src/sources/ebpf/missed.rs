@@ -18,8 +18,7 @@ pub struct MissedRuns(Vec<PathBuf>);
 impl MissedRuns {
     /// Counts for one more program; `program` has to stay open.
     pub(super) fn watch(&mut self, program: BorrowedFd<'_>) {
-        self.0
-            .push(format!("/proc/self/fdinfo/{}", program.as_raw_fd()).into());
+        self.0.push(format!("/proc/self/fdinfo/{}", program.as_raw_fd()).into());
     }
 
     /// Runs left out since the programs were loaded, of all of them; zero where the kernel does not count.
