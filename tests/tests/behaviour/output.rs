@@ -72,7 +72,11 @@ fn unread_output_does_not_stop_detection() -> Result<()> {
     wait_for("the end of every takeover meanwhile", || {
         let ended = |lines: &[Line]| {
             let findings: Vec<_> = lines.iter().filter_map(|line| line.finding.as_ref().ok()).collect();
-            let has_ended = |ends: &Ends| findings.iter().any(|finding| finding.has(*ends) && !finding.is_active());
+            let has_ended = |ends: &Ends| {
+                findings
+                    .iter()
+                    .any(|finding| finding.has(*ends) && !finding.is_active())
+            };
             unread.iter().all(has_ended)
         };
         Ok(sensor.lines(0, ended).then_some(()))
@@ -95,6 +99,22 @@ fn unread_output_does_not_stop_detection() -> Result<()> {
         sensor.diagnostics()
     );
     sensor.stop()
+}
+
+/// Whoever should read is stuck for good: a signal ends the sensor all the same, and it says what was lost.
+fn stuck_output_does_not_hold_up_the_end() -> Result<()> {
+    let sensor = Sensor::start_unread(json()?)?;
+    // More than a pipe holds.
+    for _ in 0..60 {
+        Takeover::start()?.end()?;
+    }
+    sensor.stop()?;
+    let said = sensor.diagnostics();
+    ensure!(
+        said.iter().any(|line| line.contains("did not take the last findings")),
+        "it does not say what was lost: {said:#?}"
+    );
+    Ok(())
 }
 
 /// A command on a loopback connection is LOW: there with `--min-severity low`, not without.
@@ -191,6 +211,10 @@ pub fn cases() -> Vec<Alone> {
         (
             "output::unread_does_not_stop_detection",
             unread_output_does_not_stop_detection,
+        ),
+        (
+            "output::stuck_does_not_hold_up_the_end",
+            stuck_output_does_not_hold_up_the_end,
         ),
         ("output::low_severity_on_request", low_severity_on_request),
         ("output::critical_severity_only", critical_severity_only),
