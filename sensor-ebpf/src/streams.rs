@@ -14,6 +14,9 @@ const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const AF_VSOCK: u16 = 40;
 const IPPROTO_TCP: u16 = 6;
+const IPPROTO_DCCP: u16 = 33;
+const IPPROTO_SCTP: u16 = 132;
+const IPPROTO_MPTCP: u16 = 262;
 const SOCK_STREAM: u16 = 1;
 const S_IFMT: u16 = 0o170_000;
 const S_IFSOCK: u16 = 0o140_000;
@@ -121,7 +124,10 @@ fn socket(sock: Sock, stream: &mut StreamRecord) -> Result<(), Fault> {
             if stream.protocol == IPPROTO_TCP && stream.socket_type == SOCK_STREAM {
                 stream.bytes_received = sock.tcp_bytes_received();
             }
-            maps::watch_socket(sock, stream.inode);
+            // Nothing tells the end of others, and entries of theirs would stay for good.
+            if matches!(stream.protocol, IPPROTO_TCP | IPPROTO_DCCP | IPPROTO_SCTP | IPPROTO_MPTCP) {
+                maps::watch_socket(sock, stream.inode);
+            }
         }
         AF_VSOCK => {
             stream.kind = stream_kind::VSOCK;

@@ -112,7 +112,14 @@ fn start_diagnostics(verbose: u8) {
         1 => "info,sensor_daemon=debug",
         _ => "debug,sensor_daemon=trace",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let asked = std::env::var(EnvFilter::DEFAULT_ENV)
+        .ok()
+        .filter(|text| !text.is_empty());
+    let (filter, refused) = match asked.as_deref().map(EnvFilter::try_new) {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (EnvFilter::new(default), Some(error)),
+        None => (EnvFilter::new(default), None),
+    };
     let terminal = io::stderr().is_terminal();
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
@@ -127,6 +134,9 @@ fn start_diagnostics(verbose: u8) {
     } else {
         registry.with(layer).try_init()
     };
+    if let Some(error) = refused {
+        tracing::warn!("RUST_LOG is not understood and left out: {error}");
+    }
 }
 
 #[cfg(test)]
