@@ -10,6 +10,7 @@ mod attacker;
 mod cases;
 mod machine;
 mod prerequisites;
+mod programs;
 mod report;
 mod run;
 

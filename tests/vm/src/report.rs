@@ -1,7 +1,7 @@
 //! What came of each check, one line each, on the second serial line: the kernel's own messages can't get in between.
 //!
-//! `kernel RELEASE` first, then `ok NAME SECONDS` or `failed NAME WHY` for each check, and `end PASSED FAILED`. The host
-//! takes a machine that ends without the last line for failed.
+//! `kernel RELEASE` first, then `ok NAME SECONDS` or `failed NAME WHY` for each check, `note TEXT` in between, and
+//! `end PASSED FAILED`. The host takes a machine that ends without the last line for failed.
 
 use std::{
     fs::{File, OpenOptions},
@@ -58,6 +58,14 @@ impl Report {
                 Ok(None)
             }
         }
+    }
+
+    /// Says something that people may want to know.
+    ///
+    /// # Errors
+    /// If the host can't be told.
+    pub fn note(&mut self, text: &str) -> Result<()> {
+        self.say(&format!("note {text}"))
     }
 
     /// Says that this was all.

@@ -55,6 +55,8 @@ pub(super) enum Line {
     Passed { name: String },
     /// One that did not, and why.
     Failed { name: String, why: String },
+    /// Something that people may want to know.
+    Note(String),
     /// That was all.
     End { passed: u64, failed: u64 },
 }
@@ -65,6 +67,7 @@ impl Line {
         let (name, detail) = rest.split_once(' ').unwrap_or((rest, ""));
         Some(match word {
             "kernel" => Self::Kernel(rest.to_owned()),
+            "note" => Self::Note(rest.to_owned()),
             "ok" => Self::Passed { name: name.to_owned() },
             "failed" => Self::Failed {
                 name: name.to_owned(),

@@ -166,6 +166,7 @@ impl Run {
         let ended = machine::watch(&plan, &self.dir, |line| match line {
             Line::Kernel(said) => said.clone_into(&mut release),
             Line::Passed { name: _ } => score.passed += 1,
+            Line::Note(text) => println!("   {text}"),
             Line::Failed { name, why } => {
                 score.failed += 1;
                 println!("   FAILED {name}: {why}");
