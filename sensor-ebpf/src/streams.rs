@@ -125,7 +125,10 @@ fn socket(sock: Sock, stream: &mut StreamRecord) -> Result<(), Fault> {
                 stream.bytes_received = sock.tcp_bytes_received();
             }
             // Nothing tells the end of others, and entries of theirs would stay for good.
-            if matches!(stream.protocol, IPPROTO_TCP | IPPROTO_DCCP | IPPROTO_SCTP | IPPROTO_MPTCP) {
+            if matches!(
+                stream.protocol,
+                IPPROTO_TCP | IPPROTO_DCCP | IPPROTO_SCTP | IPPROTO_MPTCP
+            ) {
                 maps::watch_socket(sock, stream.inode);
             }
         }
