@@ -2,7 +2,8 @@
 //! until newer ones are asked for: versions vanish from mirrors, so none is pinned.
 
 use std::{
-    fs,
+    fs::{self, File, TryLockError},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -31,6 +32,8 @@ pub(super) struct Store {
     /// Opened when first needed: with everything there, no network is.
     apt: Option<Apt>,
     refresh: bool,
+    /// Held for as long as this is.
+    _lock: File,
 }
 
 impl Store {
@@ -42,21 +45,19 @@ impl Store {
         let Some(cache) = toolchain::cache_dir() else {
             bail!("neither XDG_CACHE_HOME nor HOME is set, so there is no place for kernels: set HOME");
         };
+        let root = cache.join("vm");
+        let lock = lock(&root.join("work")).with_context(|| format!("{} can't be used", root.display()))?;
         Ok(Self {
-            root: cache.join("vm"),
+            root,
             apt: None,
             refresh,
+            _lock: lock,
         })
     }
 
     /// A directory for what is written anew each time.
-    ///
-    /// # Errors
-    /// If it can't be made.
-    pub(super) fn work(&self) -> Result<PathBuf> {
-        let dir = self.root.join("work");
-        fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
-        Ok(dir)
+    pub(super) fn work(&self) -> PathBuf {
+        self.root.join("work")
     }
 
     /// The kernel `version`: the first numbers of one, or [`NEWEST`].
@@ -107,6 +108,20 @@ impl Store {
         fs::write(&part, content).with_context(place)?;
         fs::rename(&part, path).with_context(place)
     }
+}
+
+/// Waits until no other run writes below `dir`, and keeps others from it until the file is closed.
+fn lock(dir: &Path) -> io::Result<File> {
+    fs::create_dir_all(dir)?;
+    let file = File::create(dir.join("lock"))?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            eprintln!("another run of this command is under way: waiting for it");
+            file.lock()?;
+        }
+        other => other?,
+    }
+    Ok(file)
 }
 
 /// The numbers that a version has to begin with.

@@ -110,7 +110,7 @@ fn matrix(versions: &[&str], boots: &[Boot], refresh: bool) -> Result<Score> {
     let mut store = Store::open(refresh)?;
     let busybox = store.busybox()?;
     let mut run = Run {
-        dir: store.work()?,
+        dir: store.work(),
         accelerator: None,
         score: Score::default(),
         rows: Vec::new(),
