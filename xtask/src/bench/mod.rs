@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use crate::{command, sensor::Sensor, setup, workspace};
 
 mod flood;
+mod floor;
 mod latency;
 mod load;
 mod programs;
