@@ -92,6 +92,7 @@ offsets! {
     fdt_fd: required "fdtable"."fd";
     fdt_max_fds: required "fdtable"."max_fds";
     file_inode: required "file"."f_inode";
+    file_op: required "file"."f_op";
     file_mode: required "file"."f_mode";
     file_private_data: required "file"."private_data";
     file_path: required "file"."f_path";

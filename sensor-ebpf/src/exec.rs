@@ -12,7 +12,7 @@ use sensor_common::record::{
 };
 
 use crate::{
-    kernel::{self, Bprm, CgroupNode, Fault, File, Task},
+    kernel::{self, Bprm, CgroupNode, Fault, File, Files, Task},
     maps::{self, FD_BLOCK, Scratch, Stage},
     path::{self, End},
     streams,
@@ -29,16 +29,9 @@ const HUGETLBFS_MAGIC: u64 = 0x9584_58f6;
 #[inline(always)]
 pub fn observe(ctx: &BtfTracePointContext, task: Task) {
     maps::count(|counters| counters.execs_seen += 1);
-    let files = task.files();
-    if !streams::may_have_socket(files) {
-        return;
-    }
-    let found = files
-        .standard_streams()
-        .and_then(|files| Ok((streams::has_network_socket(&files)?, files)));
-    match found {
-        Ok((false, _)) => {}
-        Ok((true, files)) => {
+    match network_streams(task.files()) {
+        Ok(None) => {}
+        Ok(Some(files)) => {
             if let Some(scratch) = maps::scratch() {
                 // SAFETY: this CPU's map value; no other program uses it meanwhile.
                 unsafe { (*scratch).files = files };
@@ -54,6 +47,16 @@ pub fn observe(ctx: &BtfTracePointContext, task: Task) {
             );
         }
     }
+}
+
+/// The standard streams, if a network socket is among them.
+#[inline(always)]
+fn network_streams(files: Files) -> Result<Option<[File; 3]>, Fault> {
+    if !streams::may_have_socket(files)? {
+        return Ok(None);
+    }
+    let files = files.standard_streams()?;
+    Ok(streams::has_network_socket(&files)?.then_some(files))
 }
 
 /// Second stage: the process, its streams, its parents.

@@ -4,7 +4,7 @@
 use sensor_common::record::{StreamRecord, stream_kind};
 
 use crate::{
-    kernel::{Fault, File, Files, Sock},
+    kernel::{self, Fault, File, Files, Sock},
     maps,
 };
 
@@ -28,16 +28,13 @@ const PIPEFS_MAGIC: u64 = 0x5049_5045;
 
 /// Whether one of the three streams may be a socket: all that most execs are asked.
 #[inline(always)]
-pub fn may_have_socket(files: Files) -> bool {
-    match files.standard_stream_modes() {
-        Some([stdin, stdout, stderr]) => is_socket(stdin) || is_socket(stdout) || is_socket(stderr),
-        None => true,
+pub fn may_have_socket(files: Files) -> Result<bool, Fault> {
+    let sockets = kernel::socket_operations();
+    if sockets == 0 {
+        return Ok(true);
     }
-}
-
-#[inline(always)]
-fn is_socket(mode: u16) -> bool {
-    mode & S_IFMT == S_IFSOCK
+    let [stdin, stdout, stderr] = files.standard_stream_operations()?;
+    Ok(stdin == sockets || stdout == sockets || stderr == sockets)
 }
 
 /// Whether one of the three streams is a socket that a network peer can be at. Descriptors that share an open file, as
@@ -52,10 +49,15 @@ pub fn has_network_socket(files: &[File; 3]) -> Result<bool, Fault> {
 
 #[inline(always)]
 fn is_network_socket(file: File) -> Result<bool, Fault> {
-    if file.0 == 0 || !is_socket(file.inode()?.mode()?) {
+    if file.0 == 0 || file.inode()?.mode()? & S_IFMT != S_IFSOCK {
         return Ok(false);
     }
-    let Some(sock) = file.socket()? else { return Ok(false) };
+    let Some(sock) = file.socket()? else {
+        return Ok(false);
+    };
+    if kernel::socket_operations() == 0 {
+        kernel::learn_socket_operations(file);
+    }
     Ok(matches!(sock.family()?, AF_INET | AF_INET6 | AF_VSOCK))
 }
 
