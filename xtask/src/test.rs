@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{command, setup, workspace};
+use crate::{command, setup, vm, workspace};
 
 /// Tests that ran, as the test harnesses counted them.
 #[derive(Clone, Copy, Default)]
@@ -79,11 +79,25 @@ impl Steps {
             .env("SENSOR_DAEMON", sensor)
             .env("SENSOR_TEST_PYTHON", python);
         self.tests("end-to-end tests", &mut end_to_end)?;
+        if filter.is_none() {
+            self.other_kernels()?;
+        }
         if self.tests.passed == 0 {
             bail!(
                 "no test ran: `{}` is part of no test's name",
                 filter.unwrap_or_default()
             );
+        }
+        Ok(())
+    }
+
+    /// The oldest and the newest kernel that are supported; `vm-test` runs those between as well.
+    fn other_kernels(&mut self) -> Result<()> {
+        let score = self.step("other kernels", || vm::short(false))?;
+        self.tests.passed += score.passed;
+        self.tests.failed += score.failed;
+        if score.failed > 0 {
+            bail!("step `other kernels`: {} checks failed in a machine", score.failed);
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::sensor::Sensor;
 
 /// Shells, each on a connection of its own.
 const SAMPLES: usize = 250;
-/// The budgets of DESIGN, in ms.
+/// The budgets, in ms.
 const MEDIAN_BUDGET: f64 = 1.0;
 const P99_BUDGET: f64 = 10.0;
 

@@ -22,7 +22,7 @@ pub(super) struct Figure {
 }
 
 impl Figure {
-    /// What DESIGN allows at most.
+    /// What it may be at most.
     pub(super) fn budget(&mut self, most: f64) -> &mut Self {
         self.budget = Some(most);
         self

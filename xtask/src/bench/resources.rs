@@ -9,11 +9,11 @@ use crate::sensor::Sensor;
 
 /// How long it is watched.
 const IDLE: Duration = Duration::from_secs(10);
-/// The budgets of DESIGN.
+/// The budgets.
 const STEADY_MB: f64 = 12.0;
 const PEAK_MB: f64 = 40.0;
 const WAKEUPS_PER_SECOND: f64 = 1.0;
-/// DESIGN says 0.0 %.
+/// Meant to be nothing at all.
 const CPU_PERCENT: f64 = 0.05;
 
 /// Watches a sensor that has just become ready.

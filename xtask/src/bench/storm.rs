@@ -19,7 +19,7 @@ const EXECS: usize = 5_000;
 const PAIRS: usize = 9;
 const FEWEST_PAIRS: usize = 3;
 const LONGEST: Duration = Duration::from_secs(100);
-/// The budget of DESIGN: the storm may take this much longer.
+/// The budget: the storm may take this much longer.
 const BUDGET: f64 = 1.01;
 
 /// Measures on one core and on all.
