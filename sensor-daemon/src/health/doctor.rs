@@ -137,7 +137,7 @@ const LOAD_REMEDY: &str = "first mend what is missing above; in a container also
 fn environment() -> Vec<Check> {
     let mut checks = vec![kernel_version()];
     checks.extend(capability_checks());
-    checks.extend(lockdown());
+    checks.push(lockdown());
     checks.push(pid_namespace());
     checks.push(shells());
     checks
@@ -212,19 +212,26 @@ fn capability_checks() -> Vec<Check> {
     checks
 }
 
-fn lockdown() -> Option<Check> {
-    let text = fs::read_to_string("/sys/kernel/security/lockdown").ok()?;
-    let mode = text.split('[').nth(1)?.split(']').next()?;
-    Some(if mode == "confidentiality" {
-        Check::missing(
-            "kernel lockdown",
-            mode,
-            "BPF programs may not read kernel memory, and the sensor does not start",
-            "boot with lockdown=integrity or without lockdown=",
-        )
-    } else {
-        Check::ok("kernel lockdown", mode)
-    })
+fn lockdown() -> Check {
+    const NAME: &str = "kernel lockdown";
+    let Ok(text) = fs::read_to_string("/sys/kernel/security/lockdown") else {
+        return Check::ok(NAME, "none that this kernel shows");
+    };
+    // The mode in force stands in brackets: `none [integrity] confidentiality`.
+    let mode = text
+        .split('[')
+        .nth(1)
+        .and_then(|rest| rest.split(']').next())
+        .unwrap_or("unknown");
+    if mode != "confidentiality" {
+        return Check::ok(NAME, mode);
+    }
+    Check::missing(
+        NAME,
+        mode,
+        "BPF programs may not read kernel memory, and the sensor does not start",
+        "boot with lockdown=integrity or without lockdown=",
+    )
 }
 
 /// The inode number of the first PID namespace is fixed: `PROC_PID_INIT_INO` in include/linux/proc_ns.h.
