@@ -94,6 +94,9 @@ async fn watch(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCo
             min_severity: arguments.min_severity.into(),
         }),
         ancestry: Ancestry::default(),
+        world: LiveWorld {
+            same_process_ids: host::sees_host_process_ids().unwrap_or(false),
+        },
         identities: Identities::default(),
         host: host::host(),
         human: arguments.format == Format::Human || (arguments.format == Format::Auto && terminal),
@@ -236,6 +239,8 @@ struct Sensor {
     engine: Engine,
     /// Remembers ancestors.
     ancestry: Ancestry,
+    /// Answers the engine.
+    world: LiveWorld,
     /// Remembers files.
     identities: Identities,
     host: Host,
@@ -286,7 +291,7 @@ impl Sensor {
             self.ancestry
                 .complete(&mut exec.ancestors, exec.time, &mut self.identities);
         }
-        let due = self.engine.observe(observation, &LiveWorld);
+        let due = self.engine.observe(observation, &self.world);
         self.emit(due);
     }
 
@@ -301,13 +306,13 @@ impl Sensor {
                     debug!("the end of process {} will not be seen at once: {error}", process.pid);
                 }
             }
-            let due = self.engine.observe(Observation::Exec(Box::new(exec)), &LiveWorld);
+            let due = self.engine.observe(Observation::Exec(Box::new(exec)), &self.world);
             self.emit(due);
         }
     }
 
     fn tick(&mut self) {
-        let due = self.engine.tick(host::now(), &LiveWorld);
+        let due = self.engine.tick(host::now(), &self.world);
         self.emit(due);
     }
 

@@ -1,6 +1,6 @@
 //! The machine that is watched.
 
-use std::fs;
+use std::{fs, io};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -23,6 +23,15 @@ pub fn host() -> Host {
         kernel: uname.release().to_string_lossy().into_owned(),
         boot_unix_ns: boot_unix_ns(),
     }
+}
+
+/// Whether this process sees processes under the numbers that the kernel side reports: those of the first PID namespace,
+/// whose inode number is fixed (`PROC_PID_INIT_INO` in include/linux/proc_ns.h).
+///
+/// # Errors
+/// `/proc` is not there.
+pub fn sees_host_process_ids() -> io::Result<bool> {
+    Ok(fs::read_link("/proc/self/ns/pid")?.as_os_str() == "pid:[4026531836]")
 }
 
 /// Unix time of boot, in nanoseconds. Moves when somebody sets the clock.

@@ -6,7 +6,7 @@ use std::{fmt, fs};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::{
-    enrich::identity,
+    enrich::{host, identity},
     model::Text,
     sources::ebpf::{self, LoadError, LoadOptions, PROGRAMS},
 };
@@ -234,13 +234,10 @@ fn lockdown() -> Check {
     )
 }
 
-/// The inode number of the first PID namespace is fixed: `PROC_PID_INIT_INO` in include/linux/proc_ns.h.
-const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
-
 fn pid_namespace() -> Check {
-    match fs::read_link("/proc/self/ns/pid") {
-        Ok(link) if link.as_os_str() == INITIAL_PID_NAMESPACE => Check::ok("PID namespace", "the host's"),
-        Ok(_) => Check::degraded(
+    match host::sees_host_process_ids() {
+        Ok(true) => Check::ok("PID namespace", "the host's"),
+        Ok(false) => Check::degraded(
             "PID namespace",
             "a container's",
             "process ids in findings are the host's, and details that /proc gives of processes are left out",
