@@ -1,19 +1,9 @@
-//! What a program is: by the name of its file, and, where the name tells nothing, by the file itself.
-//!
-//! A POSIX shell has to know the variables OPTIND, PS4, IFS and PPID by name, so a file that holds all four is a shell,
-//! whatever it is called: a copy, another build, a static one. Interpreters give themselves away likewise.
+//! What a program is: by the name of its file, and, where the name tells nothing, by the file itself, which `content`
+//! looks into.
 
-use std::{
-    collections::HashMap,
-    ffi::OsStr,
-    fs::File,
-    io::Read as _,
-    iter,
-    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
-};
+use std::iter;
 
-use memchr::memmem;
-
+use super::content::{Found, Reader};
 use crate::model::{Exec, Program, ProgramKind, Text};
 
 const SHELLS: &[&str] = &[
@@ -30,39 +20,12 @@ const INTERPRETERS: &[&str] = &[
 ];
 
 /// One file, many programs: which one is the first argument's, or the second's after the file's own name.
-const MULTICALL: &[&str] = &["busybox", "toybox"];
+pub(super) const MULTICALL: &[&str] = &["busybox", "toybox"];
 
-/// All of a row's words in a file make it that program.
-const MARKERS: &[(&[&str], ProgramKind, &str)] = &[
-    (&["BusyBox v", "applet not found"], ProgramKind::Other, "busybox"),
-    (&["BASH_VERSINFO", "OPTIND"], ProgramKind::Shell, "bash"),
-    (&["ZSH_VERSION", "OPTIND"], ProgramKind::Shell, "zsh"),
-    (&["OPTIND", "PS4", "IFS", "PPID"], ProgramKind::Shell, "sh"),
-    (&["PYTHONSTARTUP", "PYTHONPATH"], ProgramKind::Interpreter, "python"),
-    (&["PERL5LIB", "PERL5DB"], ProgramKind::Interpreter, "perl"),
-    (&["ruby_run_node"], ProgramKind::Interpreter, "ruby"),
-    (&["LUA_INIT", "LUA_PATH"], ProgramKind::Interpreter, "lua"),
-    (&["PHP_INI_SCAN_DIR"], ProgramKind::Interpreter, "php"),
-];
-
-/// Bytes of a file that are searched. Shells are one or two megabytes; a static interpreter may be more.
-const SEARCH_MAX: u64 = 16 << 20;
-const CHUNK: usize = 64 << 10;
-const CACHE_MAX: usize = 256;
-
-/// A file as it was when it was searched.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct FileKey {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-}
-
-/// Tells programs apart, and remembers the files that it had to search.
+/// Tells programs apart.
 #[derive(Default)]
 pub struct Identities {
-    searched: HashMap<FileKey, Option<(ProgramKind, &'static str)>>,
+    reader: Reader,
 }
 
 impl Identities {
@@ -83,23 +46,24 @@ impl Identities {
                 name: String::from_utf8_lossy(name).into_owned(),
             };
         }
-        self.identify(executable.path.as_ref(), comm, argv, || {
+        self.identify(executable.path.as_ref(), comm, argv, |reader| {
             // Through the process, so that its own mount namespace, a deleted file and a replaced one make no difference.
             // A program that is gone already was started from the same file system as its parent, as a rule; the inode
             // number tells whether a file is the one that was executed.
             let path = executable.path.as_ref().map(Text::as_bytes).unwrap_or_default();
             let parent = exec.parent().map(|parent| parent.process.pid);
-            iter::once(format!("/proc/{}/exe", process.pid).into_bytes())
+            let places = iter::once(format!("/proc/{}/exe", process.pid).into_bytes())
                 .chain(parent.map(|pid| [format!("/proc/{pid}/root").as_bytes(), path].concat()))
-                .chain(iter::once(path.to_vec()))
-                .filter_map(|path| File::open(OsStr::from_bytes(&path)).ok())
-                .find(|file| file.metadata().is_ok_and(|metadata| metadata.ino() == executable.inode))
+                .chain(iter::once(path.to_vec()));
+            reader.ask(places, Some(executable.inode))
         })
     }
 
     /// What a live process runs, by its path (by its short name, if there is none).
     pub fn of_process(&mut self, pid: u32, path: Option<&Text>, comm: &Text, argv: &[Text]) -> Program {
-        self.identify(path, comm, argv, || File::open(format!("/proc/{pid}/exe")).ok())
+        self.identify(path, comm, argv, |reader| {
+            reader.ask([format!("/proc/{pid}/exe").into_bytes()], None)
+        })
     }
 
     fn identify(
@@ -107,13 +71,13 @@ impl Identities {
         path: Option<&Text>,
         comm: &Text,
         argv: &[Text],
-        file: impl FnOnce() -> Option<File>,
+        content: impl FnOnce(&mut Reader) -> Option<Found>,
     ) -> Program {
         let name = String::from_utf8_lossy(path.map_or(comm.as_bytes(), Text::file_name)).into_owned();
         if let Some(program) = by_name(&name, argv) {
             return program;
         }
-        match file().and_then(|file| self.by_content(file)) {
+        match content(&mut self.reader) {
             Some((_, multicall)) if MULTICALL.contains(&multicall) => applet(argv).unwrap_or(Program {
                 kind: ProgramKind::Other,
                 name,
@@ -127,25 +91,6 @@ impl Identities {
                 name,
             },
         }
-    }
-
-    fn by_content(&mut self, file: File) -> Option<(ProgramKind, &'static str)> {
-        let metadata = file.metadata().ok()?;
-        let key = FileKey {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        };
-        if let Some(known) = self.searched.get(&key) {
-            return *known;
-        }
-        if self.searched.len() >= CACHE_MAX {
-            self.searched.clear();
-        }
-        let found = search(file);
-        self.searched.insert(key, found);
-        found
     }
 }
 
@@ -193,42 +138,6 @@ fn applet(argv: &[Text]) -> Option<Program> {
         ProgramKind::Other
     };
     Some(Program { kind, name: applet })
-}
-
-/// Whether the file at `path` is known by its content to be a shell (or a multi-call binary).
-#[must_use]
-pub fn recognises(path: &str) -> bool {
-    let found = File::open(path).ok().and_then(search);
-    found.is_some_and(|(kind, name)| kind == ProgramKind::Shell || MULTICALL.contains(&name))
-}
-
-/// Looks for every marker, chunk by chunk with an overlap, so that neither a large file nor a marker across a border matters.
-fn search(mut file: File) -> Option<(ProgramKind, &'static str)> {
-    let words: Vec<_> = MARKERS.iter().flat_map(|(words, ..)| *words).collect();
-    let finders: Vec<_> = words.iter().map(|word| memmem::Finder::new(word.as_bytes())).collect();
-    let overlap = words.iter().map(|word| word.len()).max().unwrap_or(0);
-    let mut found = vec![false; words.len()];
-    let mut buffer = vec![0; overlap + CHUNK];
-    let mut kept = 0;
-    let mut searched = 0;
-    while searched < SEARCH_MAX {
-        let read = file.read(&mut buffer[kept..]).ok()?;
-        if read == 0 {
-            break;
-        }
-        searched += read as u64;
-        let filled = kept + read;
-        for (finder, found) in finders.iter().zip(&mut found) {
-            *found = *found || finder.find(&buffer[..filled]).is_some();
-        }
-        kept = filled.min(overlap);
-        buffer.copy_within(filled - kept..filled, 0);
-    }
-    let has = |word: &&str| words.iter().zip(&found).any(|(known, found)| *known == word && *found);
-    MARKERS
-        .iter()
-        .find(|(words, ..)| words.iter().all(has))
-        .map(|(_, kind, name)| (*kind, *name))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::{fmt, fs};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::{
-    enrich::{host, identity},
+    enrich::{content, host},
     model::Text,
     sources::ebpf::{self, LoadError, LoadOptions, PROGRAMS},
 };
@@ -258,7 +258,7 @@ fn shells() -> Check {
         .into_iter()
         .find(|path| fs::exists(path).unwrap_or(false));
     match shell {
-        Some(path) if identity::recognises(path) => {
+        Some(path) if content::recognises(path) => {
             Check::ok("shell recognition", format!("{path} is recognised by its content"))
         }
         Some(path) => Check::degraded(
