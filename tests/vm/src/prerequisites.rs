@@ -1,19 +1,22 @@
 //! What the sensor says about a machine before it watches it: `doctor`, and clear refusals where it can't work.
 
-use std::process::{Command, Output, Stdio};
+use std::{
+    fs::{self, File},
+    process::{Command, ExitStatus, Stdio},
+};
 
 use anyhow::{Context, Result, ensure};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-use sensor_tests::sensor;
+use sensor_tests::{deadline::wait_for, sensor};
 
 /// Everything that the sensor needs is there: `doctor` has nothing but `ok`.
 pub fn doctor_all_ok() -> Result<()> {
-    let (output, text) = run(&["doctor"])?;
+    let (status, text) = run(&["doctor"])?;
     let bad = text
         .lines()
         .find(|line| !line.starts_with("ok ") && *line != "The sensor can run here.");
     ensure!(bad.is_none(), "doctor: {}", bad.unwrap_or_default());
-    ensure!(output.status.success(), "doctor ended with {}", output.status);
+    ensure!(status.success(), "doctor ended with {}", status);
     ensure!(
         text.contains("program exec_program: the kernel's verifier takes it"),
         "doctor did not load the programs: {text}"
@@ -39,12 +42,8 @@ pub fn refusal_in_confidentiality() -> Result<()> {
 fn refusal(check: &str, remedy: &str) -> Result<()> {
     let missing = format!("missing   {check}: ");
     for command in ["run", "doctor"] {
-        let (output, text) = run(&[command])?;
-        ensure!(
-            output.status.code() == Some(1),
-            "{command} ended with {}: {text}",
-            output.status
-        );
+        let (status, text) = run(&[command])?;
+        ensure!(status.code() == Some(1), "{command} ended with {}: {text}", status);
         ensure!(!text.contains("panicked"), "{command} panicked: {text}");
         let line = text.lines().find(|line| line.contains(&missing));
         ensure!(
@@ -56,12 +55,23 @@ fn refusal(check: &str, remedy: &str) -> Result<()> {
 }
 
 /// Runs the sensor's program to its end; gives what it said on both outputs, too.
-fn run(arguments: &[&str]) -> Result<(Output, String)> {
-    let output = Command::new(sensor::binary()?)
+fn run(arguments: &[&str]) -> Result<(ExitStatus, String)> {
+    let said = tempfile::NamedTempFile::new()?;
+    let mut child = Command::new(sensor::binary()?)
         .args(arguments)
         .stdin(Stdio::null())
-        .output()
+        .stdout(File::options().append(true).open(said.path())?)
+        .stderr(File::options().append(true).open(said.path())?)
+        .spawn()
         .context("starting the sensor")?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    Ok((output, text))
+    // A sensor that should have refused would run for ever.
+    let status = wait_for(&format!("the end of `sensor-daemon {}`", arguments.join(" ")), || {
+        Ok(child.try_wait()?)
+    });
+    if status.is_err() {
+        child.kill()?;
+        child.wait()?;
+    }
+    let text = String::from_utf8_lossy(&fs::read(said.path())?).into_owned();
+    Ok((status.with_context(|| text.replace('\n', " / "))?, text))
 }

@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::command;
 
@@ -45,8 +45,14 @@ impl Apt {
         let apt = Self { root };
         apt.configure(&mirror)
             .with_context(|| format!("{} can't be written", apt.root.display()))?;
-        command::quietly(apt.command("apt-get").args(["-q", "update"]))
-            .with_context(|| format!("{mirror} does not give its lists of packages"))?;
+        command::quietly(apt.command("apt-get").args(["-qq", "update"])).map_err(|error| {
+            // One is enough: each list of a mirror that is down has a line of its own.
+            let whole = format!("{error:#}");
+            anyhow!(
+                "{mirror} does not give its lists of packages: {}",
+                whole.split(" / ").next().unwrap_or_default()
+            )
+        })?;
         Ok(apt)
     }
 

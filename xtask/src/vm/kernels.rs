@@ -125,12 +125,15 @@ fn lock(dir: &Path) -> io::Result<File> {
 }
 
 /// The numbers that a version has to begin with.
-fn wanted(version: &str) -> Result<Vec<u32>> {
+pub(super) fn wanted(version: &str) -> Result<Vec<u32>> {
     if version == NEWEST {
         return Ok(Vec::new());
     }
     let numbers: Result<Vec<u32>, _> = version.split('.').map(str::parse).collect();
-    numbers.with_context(|| format!("`{version}` is no kernel version: 6.12, for example, or {NEWEST}"))
+    match numbers {
+        Ok(numbers) => Ok(numbers),
+        Err(_) => bail!("`{version}` is no kernel version: give one like 6.12, or {NEWEST}"),
+    }
 }
 
 /// The newest of the kernel packages among `names` whose version begins with `wanted`.

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 pub(super) const QEMU: &str = "qemu-system-x86_64";
 
@@ -113,10 +113,8 @@ pub(super) fn accelerator(kernel: &Path, archive: &Path, dir: &Path) -> Accelera
 /// # Errors
 /// It could not be started, ended early or hung; its console is part of the message.
 pub(super) fn watch(plan: &Plan<'_>, dir: &Path, each: impl FnMut(&Line)) -> Result<()> {
-    run(plan, dir, SILENCE_MAX, each).map_err(|error| {
-        let console = console(dir);
-        error.context(format!("its console ended with:\n{console}"))
-    })
+    let result = run(plan, dir, SILENCE_MAX, each);
+    result.map_err(|error| anyhow!("{error:#}; its console ended with:\n{}", console(dir).trim_end()))
 }
 
 fn run(plan: &Plan<'_>, dir: &Path, patience: Duration, mut each: impl FnMut(&Line)) -> Result<()> {

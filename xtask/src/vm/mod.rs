@@ -105,6 +105,10 @@ pub(crate) fn short(refresh: bool) -> Result<Score> {
 }
 
 fn matrix(versions: &[&str], boots: &[Boot], refresh: bool) -> Result<Score> {
+    // Before anything takes time.
+    for version in versions {
+        kernels::wanted(version)?;
+    }
     setup::machines()?;
     let start = Instant::now();
     let mut store = Store::open(refresh)?;
