@@ -21,7 +21,10 @@ impl Programs {
     pub fn of(sensor: &Sensor) -> Result<Self> {
         let mut programs = Vec::new();
         for entry in fs::read_dir(format!("/proc/{}/fdinfo", sensor.pid()))? {
-            let text = fs::read_to_string(entry?.path())?;
+            // The sensor may have closed it meanwhile: it looks at files of others as they run. Its programs stay open.
+            let Ok(text) = fs::read_to_string(entry?.path()) else {
+                continue;
+            };
             let value = |name: &str| {
                 text.lines()
                     .find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
