@@ -1,7 +1,9 @@
 //! Ordinary work that looks like a takeover to others: each case really does its work, and nothing may be reported.
 
+mod agents;
 mod clients;
 mod http;
+mod script;
 mod servers;
 mod sshd;
 mod streams;
@@ -11,6 +13,12 @@ use std::process::ExitCode;
 use sensor_tests::suite;
 
 fn main() -> ExitCode {
-    let cases = [sshd::cases(), servers::cases(), clients::cases(), streams::cases()];
+    let cases = [
+        sshd::cases(),
+        servers::cases(),
+        clients::cases(),
+        agents::cases(),
+        streams::cases(),
+    ];
     suite::run(cases.into_iter().flatten().collect())
 }

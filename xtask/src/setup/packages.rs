@@ -81,6 +81,21 @@ pub(super) const TESTS: &[Package] = &[
         why: "shells behind a socketpair or a pty",
     },
     Package {
+        name: "netcat-openbsd",
+        proof: &["/usr/bin/nc.openbsd", "/bin/nc.openbsd"],
+        why: "nc without -e, which relays through a FIFO",
+    },
+    Package {
+        name: "telnet",
+        proof: &["/usr/bin/telnet"],
+        why: "telnet as a relay",
+    },
+    Package {
+        name: "openssl",
+        proof: &["/usr/bin/openssl"],
+        why: "a relay that encrypts",
+    },
+    Package {
         name: "busybox-static",
         proof: &["/bin/busybox"],
         why: "busybox nc -e, and a static shell",
@@ -114,6 +129,51 @@ pub(super) const TESTS: &[Package] = &[
         name: "python3-venv",
         proof: &["/usr/lib/*/ensurepip/__main__.py", "/usr/lib64/*/ensurepip/__main__.py"],
         why: "a place of its own for the parser of findings",
+    },
+    Package {
+        name: "libio-pty-perl",
+        proof: &["/usr/lib/x86_64-linux-gnu/perl5/*/IO/Pty.pm"],
+        why: "a Perl shell on a terminal of its own",
+    },
+    Package {
+        name: "nodejs",
+        proof: &["/usr/bin/node"],
+        why: "shells behind the pipes of Node.js",
+    },
+    Package {
+        name: "default-jdk-headless",
+        proof: &["/usr/bin/javac"],
+        why: "shells behind the pipes of Java (a runtime alone runs no source files)",
+    },
+    Package {
+        name: "tcl",
+        proof: &["/usr/bin/tclsh"],
+        why: "shells behind the pipes of Tcl",
+    },
+    Package {
+        name: "expect",
+        proof: &["/usr/bin/expect"],
+        why: "shells on the terminals of Expect",
+    },
+    Package {
+        name: "lua-socket",
+        proof: &["/usr/share/lua/5.4/socket.lua"],
+        why: "connections of Lua",
+    },
+    Package {
+        name: "lua5.4",
+        proof: &["/usr/bin/lua5.4"],
+        why: "commands run by Lua",
+    },
+    Package {
+        name: "gawk",
+        proof: &["/usr/bin/gawk"],
+        why: "commands run by awk, which has connections of its own",
+    },
+    Package {
+        name: "bsdutils",
+        proof: &["/usr/bin/script"],
+        why: "a terminal for a shell that has none",
     },
     Package {
         name: "gcc",
@@ -154,6 +214,56 @@ pub(super) const TESTS: &[Package] = &[
         name: "iproute2",
         proof: &["/sbin/ip", "/usr/sbin/ip", "/usr/bin/ip"],
         why: "network namespaces",
+    },
+    Package {
+        name: "redis-tools",
+        proof: &["/usr/bin/redis-check-rdb"],
+        why: "a database that programs keep connections to (its server is the same file)",
+    },
+    Package {
+        name: "rsync",
+        proof: &["/usr/bin/rsync"],
+        why: "copies over ssh that must raise nothing",
+    },
+    Package {
+        name: "systemd",
+        proof: &["/usr/bin/systemd-socket-activate"],
+        why: "services that are started for a connection",
+    },
+    Package {
+        name: "ucspi-tcp",
+        proof: &["/usr/bin/tcpserver"],
+        why: "an inetd without a service of its own",
+    },
+    Package {
+        name: "php-cgi",
+        proof: &["/usr/bin/php-cgi"],
+        why: "FastCGI",
+    },
+    Package {
+        name: "wget",
+        proof: &["/usr/bin/wget"],
+        why: "downloads that must raise nothing",
+    },
+    Package {
+        name: "tmux",
+        proof: &["/usr/bin/tmux"],
+        why: "terminals that must raise nothing",
+    },
+    Package {
+        name: "screen",
+        proof: &["/usr/bin/screen"],
+        why: "terminals that must raise nothing",
+    },
+    Package {
+        name: "runc",
+        proof: &["/usr/sbin/runc"],
+        why: "containers that are entered",
+    },
+    Package {
+        name: "npm",
+        proof: &["/usr/bin/npm"],
+        why: "an installation that must raise nothing",
     },
 ];
 
