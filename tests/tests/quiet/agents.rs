@@ -19,7 +19,7 @@ macro_rules! tls {
         concat!(
             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=service \
              -addext subjectAltName=IP:$H -keyout key.pem -out cert.pem\n\
-             /usr/bin/python3 web.py $H 8443 tls 2>log & up 8443\n",
+             python3 web.py $H 8443 tls 2>log & up 8443\n",
             $script,
             "\ngrep -q uid= results; grep -q Linux results"
         )
@@ -30,7 +30,7 @@ macro_rules! tls {
 macro_rules! plain {
     ($script:literal) => {
         concat!(
-            "/usr/bin/python3 web.py $H 8080 2>log & up 8080\n",
+            "python3 web.py $H 8080 2>log & up 8080\n",
             $script,
             "\ngrep -q uid= results; grep -q Linux results"
         )
@@ -40,7 +40,7 @@ macro_rules! plain {
 macro_rules! collector {
     ($script:literal) => {
         concat!(
-            "/usr/bin/python3 collect.py $H 2003 & up 2003\n",
+            "python3 collect.py $H 2003 & up 2003\n",
             $script,
             "\nuntil_said uid= collected"
         )
@@ -52,19 +52,19 @@ const SCRIPTS: &[Script] = &[
         "python_shell_beside_https",
         &["python3", "openssl"],
         AGENT,
-        tls!("/usr/bin/python3 agent.py https://$H:8443 connection pipes"),
+        tls!("python3 agent.py https://$H:8443 connection pipes"),
     ),
     (
         "python_shell_before_https",
         &["python3", "openssl"],
         AGENT,
-        tls!("/usr/bin/python3 agent.py https://$H:8443 shell pipes"),
+        tls!("python3 agent.py https://$H:8443 shell pipes"),
     ),
     (
         "python_terminal_beside_https",
         &["python3", "openssl"],
         AGENT,
-        tls!("/usr/bin/python3 agent.py https://$H:8443 connection terminal"),
+        tls!("python3 agent.py https://$H:8443 connection terminal"),
     ),
     (
         "node_shell_beside_https",
@@ -82,25 +82,25 @@ const SCRIPTS: &[Script] = &[
         "own_commands_beside_https",
         &["python3", "openssl"],
         PERIODIC,
-        tls!("/usr/bin/python3 periodic.py https://$H:8443 system"),
+        tls!("python3 periodic.py https://$H:8443 system"),
     ),
     (
         "own_commands_in_a_shell_beside_http",
         &["python3"],
         PERIODIC,
-        plain!("/usr/bin/python3 periodic.py http://$H:8080 bash"),
+        plain!("python3 periodic.py http://$H:8080 bash"),
     ),
     (
         "own_commands_with_a_shell_each_beside_http",
         &["python3"],
         PERIODIC,
-        plain!("/usr/bin/python3 periodic.py http://$H:8080 system"),
+        plain!("python3 periodic.py http://$H:8080 system"),
     ),
     (
         "own_commands_beside_http",
         &["python3"],
         PERIODIC,
-        plain!("/usr/bin/python3 periodic.py http://$H:8080 run"),
+        plain!("python3 periodic.py http://$H:8080 run"),
     ),
     (
         "node_own_commands_beside_http",
@@ -112,13 +112,13 @@ const SCRIPTS: &[Script] = &[
         "python_monitor",
         &["python3"],
         MONITOR,
-        collector!("/usr/bin/python3 monitor.py $H 2003"),
+        collector!("python3 monitor.py $H 2003"),
     ),
     (
         "python_monitor_with_a_shell",
         &["python3"],
         MONITOR,
-        collector!("/usr/bin/python3 monitor.py $H 2003 shell"),
+        collector!("python3 monitor.py $H 2003 shell"),
     ),
     (
         "bash_monitor_on_one_connection",
@@ -176,7 +176,7 @@ done"#
         // The server is the same file under another name; the package with its own name would start a service.
         r#"ln -s "$(command -v redis-check-rdb)" redis-server
 ./redis-server --bind $H --port 6379 --save '' --protected-mode no >log & up 6379
-/usr/bin/python3 redis.py $H 6379
+python3 redis.py $H 6379
 for round in 1 2 3; do id | redis-cli -h $H -x set owner; done
 redis-cli -h $H get owner | grep uid="#,
     ),

@@ -2,7 +2,9 @@
 
 mod agents;
 mod clients;
+mod downloads;
 mod http;
+mod logins;
 mod script;
 mod servers;
 mod sshd;
@@ -18,6 +20,8 @@ fn main() -> ExitCode {
         servers::cases(),
         clients::cases(),
         agents::cases(),
+        logins::cases(),
+        downloads::cases(),
         streams::cases(),
     ];
     suite::run(cases.into_iter().flatten().collect())
