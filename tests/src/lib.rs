@@ -7,6 +7,7 @@
 //! The sensor sees the whole machine, and a case demands that nothing besides its own finding appears. So cases run
 //! one at a time, and a second run on the same machine at the same time disturbs both.
 
+pub mod carried;
 pub mod deadline;
 pub mod finding;
 pub mod lab;
@@ -17,4 +18,5 @@ pub mod programs;
 pub mod sensor;
 pub mod suite;
 pub mod takeover;
+pub mod tls;
 pub mod tools;

@@ -177,7 +177,8 @@ impl Peer {
         Self::new(stream.into(), ends, false)
     }
 
-    fn new(socket: OwnedFd, ends: Ends, bytewise: bool) -> Result<Self> {
+    /// One that reads and writes `socket`.
+    pub(crate) fn new(socket: OwnedFd, ends: Ends, bytewise: bool) -> Result<Self> {
         set_socket_timeout(&socket, Timeout::Recv, Some(deadline()))?;
         set_socket_timeout(&socket, Timeout::Send, Some(deadline()))?;
         Ok(Self {

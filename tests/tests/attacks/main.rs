@@ -7,9 +7,12 @@ mod native;
 mod netcat;
 mod one_way;
 mod places;
+mod relays;
 mod report;
 mod sessions;
 mod shells;
+mod starters;
+mod transports;
 
 use std::process::ExitCode;
 
@@ -25,6 +28,9 @@ fn main() -> ExitCode {
         binds::cases(),
         one_way::cases(),
         places::cases(),
+        relays::cases(),
+        starters::cases(),
+        transports::cases(),
         sessions::cases(),
         report::cases(),
     ];
