@@ -91,16 +91,10 @@ const SCRIPTS: &[Script] = &[
         plain!("python3 periodic.py http://$H:8080 bash"),
     ),
     (
-        "own_commands_with_a_shell_each_beside_http",
-        &["python3"],
-        PERIODIC,
-        plain!("python3 periodic.py http://$H:8080 system"),
-    ),
-    (
         "own_commands_beside_http",
         &["python3"],
         PERIODIC,
-        plain!("python3 periodic.py http://$H:8080 run"),
+        plain!("for way in run system; do python3 periodic.py http://$H:8080 $way; done"),
     ),
     (
         "node_own_commands_beside_http",
@@ -112,13 +106,7 @@ const SCRIPTS: &[Script] = &[
         "python_monitor",
         &["python3"],
         MONITOR,
-        collector!("python3 monitor.py $H 2003"),
-    ),
-    (
-        "python_monitor_with_a_shell",
-        &["python3"],
-        MONITOR,
-        collector!("python3 monitor.py $H 2003 shell"),
+        collector!("python3 monitor.py $H 2003; python3 monitor.py $H 2003 shell"),
     ),
     (
         "bash_monitor_on_one_connection",

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Result, anyhow, ensure};
 use sensor_tests::{
     lab::Lab,
     peer::{Listener, V4, free_port},
@@ -51,19 +51,6 @@ page=urllib.request.urlopen("http://127.0.0.1:%s/" % os.environ["P"]).read()
 subprocess.run(["cat"],input=page,check=True)'"#,
     ),
 ];
-
-/// Executes what it has downloaded, as many an installation guide says: recorded at most, not reported by default.
-fn installer(lab: &Lab<'_>) -> Result<()> {
-    let (port, server) = http::serve("id >proof\n")?;
-    lab.bash_to_end(
-        "curl -s http://127.0.0.1:$P/install.sh | sh",
-        &[("P", &port.to_string())],
-    )?;
-    server.join().map_err(|_| anyhow!("the server panicked"))??;
-    let proof = fs::read_to_string(lab.path("proof")).context("the installer did not run")?;
-    ensure!(proof.contains("uid="), "an odd proof: {proof}");
-    Ok(())
-}
 
 fn port_probe(lab: &Lab<'_>) -> Result<()> {
     let listener = Listener::tcp(V4)?;
@@ -149,7 +136,6 @@ pub fn cases() -> Vec<Case> {
             transfer(lab, script)
         }));
     }
-    cases.push(Case::new("client::downloaded_installer", &["curl"], installer));
     cases.push(Case::new("client::port_probe", &["bash"], port_probe));
     cases.push(Case::new("client::command_on_loopback", &["bash"], command_on_loopback));
     cases.push(Case::new("client::upload", &["bash", "tar"], upload));

@@ -7,8 +7,10 @@ mod http;
 mod logins;
 mod script;
 mod servers;
-mod sshd;
+mod services;
+mod sessions;
 mod streams;
+mod transfers;
 
 use std::process::ExitCode;
 
@@ -16,12 +18,14 @@ use sensor_tests::suite;
 
 fn main() -> ExitCode {
     let cases = [
-        sshd::cases(),
         servers::cases(),
         clients::cases(),
+        services::cases(),
         agents::cases(),
         logins::cases(),
         downloads::cases(),
+        transfers::cases(),
+        sessions::cases(),
         streams::cases(),
     ];
     suite::run(cases.into_iter().flatten().collect())

@@ -1,7 +1,7 @@
 //! Cases that are one bash script, in a network namespace of their own: its peers have an address that is not
 //! loopback's, which would excuse a lot.
 
-use std::fs;
+use std::{env, fs, os::unix::fs::PermissionsExt};
 
 use anyhow::{Result, ensure};
 use sensor_tests::{deadline::wait_for, lab::Lab, suite::Case, tools};
@@ -35,10 +35,13 @@ pub fn cases(family: &str, scripts: &'static [Script]) -> Vec<Case> {
 fn run(lab: &Lab<'_>, programs: &[Program], script: &str) -> Result<()> {
     for (name, text) in programs {
         fs::write(lab.path(name), text)?;
+        fs::set_permissions(lab.path(name), fs::Permissions::from_mode(0o755))?;
     }
     let mut bash = lab.command(tools::find("unshare")?)?;
     bash.args(["--net", "bash", "-c", &format!("{PRELUDE}{script}")])
-        .env("H", ADDRESS);
+        .env("H", ADDRESS)
+        // Of the toolchain that runs the tests, if `cargo test` does.
+        .env("CARGO", env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     let mut child = lab.spawn(&mut bash)?;
     let status = wait_for("the end of the script", || Ok(child.try_wait()?))?;
     ensure!(status.success(), "the script ended with {status}");

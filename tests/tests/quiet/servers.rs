@@ -1,4 +1,4 @@
-//! Programs that are started to serve a connection, and what they run: inetd, CGI, socket activation, FastCGI.
+//! Programs that are started to serve a connection, and what they run: inetd, CGI, FastCGI.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -115,18 +115,6 @@ fn cgi(lab: &Lab<'_>) -> Result<()> {
     Ok(())
 }
 
-/// git's own daemon, started by an inetd.
-fn git_daemon(lab: &Lab<'_>) -> Result<()> {
-    let script = r#"set -e
-git init -q origin; cd origin; echo content >file; git add file
-git -c user.name=n -c user.email=e commit -qm first; cd ..
-socat TCP-LISTEN:$P,bind=127.0.0.1,reuseaddr,fork \
-  EXEC:"git daemon --inetd --export-all --base-path=$PWD",nofork & server=$!
-until git clone -q git://127.0.0.1:$P/origin clone 2>errors; do grep -q 'Connection refused' errors; done
-test -s clone/file; kill $server"#;
-    lab.bash_to_end(script, &[("P", &free_port(V4)?.to_string())])
-}
-
 /// FastCGI hands over a LISTENING socket as standard input; a shell script may well start the program.
 fn listening_stdin(lab: &Lab<'_>, program: &str) -> Result<()> {
     let server = r#"exec /usr/bin/python3 -c 'import socket,os,sys
@@ -140,22 +128,6 @@ s.sendall(subprocess.run("cat page; id | sed \"s/^/ran-/\"",shell=True,stdout=su
     serve(lab, &format!("{server}{program}"))
 }
 
-/// systemd's way: the accepted connection is descriptor 3, the streams are the journal's.
-fn socket_activation(lab: &Lab<'_>) -> Result<()> {
-    let worker = r#"import socket,subprocess,os
-assert os.environ["LISTEN_FDS"]=="1"
-s=socket.socket(fileno=3); s.makefile().readline()
-s.sendall(subprocess.run("cat page; id | sed \"s/^/ran-/\"",shell=True,stdout=subprocess.PIPE).stdout)"#;
-    fs::write(lab.path("worker.py"), worker)?;
-    serve(
-        lab,
-        r#"exec /usr/bin/python3 -c 'import socket,os
-l=socket.create_server((os.environ["H"],int(os.environ["P"]))); s,_=l.accept()
-os.dup2(s.fileno(),3); os.environ["LISTEN_FDS"]="1"
-os.execl("/bin/sh","sh","-c","exec /usr/bin/python3 worker.py")'"#,
-    )
-}
-
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, tools, server) in INETD {
@@ -163,10 +135,8 @@ pub fn cases() -> Vec<Case> {
             serve(lab, server)
         }));
     }
-    cases.push(Case::new("inetd::git_daemon", &["git", "socat"], git_daemon));
     cases.push(Case::new("server::runs_a_command", &["python3"], popen));
     cases.push(Case::new("server::cgi_script", &["python3"], cgi));
-    cases.push(Case::new("server::socket_activation", &["python3"], socket_activation));
     cases.push(Case::new("fastcgi::program", &["python3"], |lab| {
         listening_stdin(lab, "./worker")
     }));
