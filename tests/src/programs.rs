@@ -14,12 +14,14 @@ use tempfile::TempDir;
 
 use crate::tools;
 
-const SOURCES: [(&str, &str); 6] = [
+const SOURCES: [(&str, &str); 8] = [
     ("connect.c", include_str!("../programs/connect.c")),
     ("memfd.c", include_str!("../programs/memfd.c")),
     ("deleted.c", include_str!("../programs/deleted.c")),
     ("uring.c", include_str!("../programs/uring.c")),
     ("storm.c", include_str!("../programs/storm.c")),
+    ("terminal.c", include_str!("../programs/terminal.c")),
+    ("redirect.c", include_str!("../programs/redirect.c")),
     ("connect.go", include_str!("../programs/connect.go")),
 ];
 
