@@ -7,12 +7,17 @@ mod native;
 mod netcat;
 mod one_way;
 mod places;
+mod pops;
+mod pumps;
+mod redirected;
 mod relays;
 mod report;
 mod sessions;
 mod shells;
 mod starters;
+mod terminals;
 mod transports;
+mod webshells;
 
 use std::process::ExitCode;
 
@@ -31,6 +36,11 @@ fn main() -> ExitCode {
         relays::cases(),
         starters::cases(),
         transports::cases(),
+        terminals::cases(),
+        pumps::cases(),
+        pops::cases(),
+        webshells::cases(),
+        redirected::cases(),
         sessions::cases(),
         report::cases(),
     ];
