@@ -35,45 +35,35 @@ push_and_clone() {
 
 const SCRIPTS: &[Script] = &[
     (
-        "installer_with_arguments",
-        &["python3", "curl"],
-        &[],
-        served!(
-            r#"printf '%s\n' 'set -e' 'uname -s | tr A-Z a-z' 'case $1 in --prefix=*) cd "${1#*=}";; esac' 'id >installed' >served/i.sh
-curl -sfL http://$H:8080/i.sh | bash -s -- --prefix=$PWD; grep uid= installed; rm installed
-curl -sf http://$H:8080/i.sh | sh -s -- --prefix=$PWD; grep uid= installed; rm installed
-bash <(curl -sf http://$H:8080/i.sh) --prefix=$PWD; grep uid= installed; rm installed
-bash -c "$(curl -sf http://$H:8080/i.sh)" "" --prefix=$PWD; grep uid= installed"#
-        ),
-    ),
-    (
-        "wget_installer",
-        &["python3", "wget", "busybox"],
-        &[],
-        served!(
-            r#"echo 'id >installed; ls / | wc -l' >served/i.sh
-wget -qO- http://$H:8080/i.sh | sh; grep uid= installed; rm installed
-busybox wget -qO- http://$H:8080/i.sh | busybox sh; grep uid= installed"#
-        ),
-    ),
-    (
-        "installer_that_downloads",
+        "installer",
         &["python3", "curl", "tar"],
         &[],
         served!(
             r#"mkdir package; id >package/file; tar -czf served/p.tgz package; rm -r package
-echo 'curl -sf http://$H:8080/p.tgz | tar -xz && sh -c "cat package/file"' >served/i.sh
-curl -sf http://$H:8080/i.sh | sh | grep uid="#
+cat >served/i.sh <<'END'
+set -e; uname -s | tr A-Z a-z
+for argument; do case $argument in --prefix=*) cd "${argument#*=}";; esac; done
+curl -sf http://$H:8080/p.tgz | tar -xz; sh -c 'cat package/file' >installed
+END
+did() { grep uid= $PWD/installed; rm installed; }
+curl -sfL http://$H:8080/i.sh | sh; did
+curl -sfL http://$H:8080/i.sh | bash -s -- --prefix=$PWD; did
+bash <(curl -sf http://$H:8080/i.sh) --prefix=$PWD; did
+bash -c "$(curl -sf http://$H:8080/i.sh)" "" --prefix=$PWD; did"#
         ),
     ),
     (
-        "python_installer",
-        &["python3", "curl"],
+        "other_installers",
+        &["python3", "curl", "wget", "busybox"],
         &[],
         served!(
-            r#"printf '%s\n' 'import subprocess,sys' 'subprocess.run("id >installed", shell=True, check=True)' >served/i.py
-curl -sf http://$H:8080/i.py | python3; grep uid= installed; rm installed
-curl -sf http://$H:8080/i.py | python3 - --yes; grep uid= installed"#
+            r#"echo 'id >installed; ls / | wc -l' >served/i.sh
+did() { grep uid= $PWD/installed; rm installed; }
+wget -qO- http://$H:8080/i.sh | sh; did
+busybox wget -qO- http://$H:8080/i.sh | busybox sh; did
+echo 'import subprocess; subprocess.run("id >installed", shell=True, check=True)' >served/i.py
+curl -sf http://$H:8080/i.py | python3; did
+curl -sf http://$H:8080/i.py | python3 - --yes; did"#
         ),
     ),
     (
@@ -82,7 +72,7 @@ curl -sf http://$H:8080/i.py | python3 - --yes; grep uid= installed"#
         &[],
         served!(
             r#"mkdir -p tree/DEBIAN tree/usr/share state/lists/partial cache/archives/partial to; id >tree/usr/share/proof
-printf '%s\n' 'Package: some' 'Version: 1' 'Architecture: all' 'Maintainer: n <e@localhost>' 'Description: d' >tree/DEBIAN/control
+printf '%s: %s\n' Package some Version 1 Architecture all Maintainer 'n <e@localhost>' Description d >tree/DEBIAN/control
 dpkg-deb --build tree served/some_1_all.deb
 { cat tree/DEBIAN/control; echo "Filename: ./some_1_all.deb"; echo "Size: $(stat -c %s served/some_1_all.deb)"
   echo "SHA256: $(sha256sum <served/some_1_all.deb | cut -d' ' -f1)"; } >served/Packages
@@ -112,7 +102,7 @@ def build_wheel(directory, *_):
         wheel.writestr("some.py", f"proof = {subprocess.check_output('id', text=True)!r}")
         wheel.writestr(INFO + "METADATA", "Metadata-Version: 2.1\nName: some\nVersion: 1\n")
         wheel.writestr(INFO + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(INFO + "RECORD", "".join(f"{name},,\n" for name in ["some.py", INFO + "METADATA", INFO + "WHEEL", INFO + "RECORD"]))
+        wheel.writestr(INFO + "RECORD", "".join(f"{name},,\n" for name in wheel.namelist()))
     return NAME
 END
 printf 'Metadata-Version: 2.1\nName: some\nVersion: 1\n' >some-1/PKG-INFO
@@ -159,9 +149,28 @@ push_and_clone git://$H/origin"
         &["git", "tcpserver"],
         &[],
         git!(
-            "tcpserver -q $H 9418 git daemon --inetd --base-path=$PWD/repositories --export-all --enable=receive-pack & up 9418
-push_and_clone git://$H/origin"
+            "tcpserver -q $H 9418 git daemon --inetd --base-path=$PWD/repositories --export-all --enable=receive-pack &
+up 9418; push_and_clone git://$H/origin"
         ),
+    ),
+    (
+        "rsync_daemon",
+        &["rsync", "tcpserver"],
+        &[],
+        r#"seq 20000 >original; mkdir there
+cat >rsyncd.conf <<END
+use chroot = no
+[files]
+path = $PWD/there
+read only = no
+uid = 0
+gid = 0
+post-xfer exec = id >>hooked
+END
+rsync --daemon --no-detach --config=rsyncd.conf --address=$H & up 873
+tcpserver -q $H 8730 rsync --daemon --config=rsyncd.conf & up 8730
+rsync original rsync://$H/files/; cmp original there/original
+rsync rsync://$H:8730/files/original copy; cmp original copy; until_said uid= hooked"#,
     ),
 ];
 

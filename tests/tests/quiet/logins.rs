@@ -28,16 +28,19 @@ const SCRIPTS: &[Script] = &[
         SSHD,
         r#". ./sshd.sh; printf '%s\n' 'id >&2' 'for i in 1 2 3; do /bin/echo "$1-$i"; done' >script
 ssh -F client host sh -s an-argument <script | grep an-argument-3
-{ echo 'cd /; ls | head -1'; echo 'exec bash'; echo 'id'; } | ssh -F client host bash | grep uid="#,
+{ echo 'cd /; ls | head -1'; echo 'exec bash'; echo 'id'; } | ssh -F client host bash | grep uid=
+# The other way round: what runs here comes from there.
+ssh -F client host cat $PWD/script | sh -s an-argument | grep an-argument-3
+ssh -F client host 'ls /' | while read -r name; do test -e "/$name" && uname -s >ran; done; grep Linux ran"#,
     ),
     (
         "copies",
         &["sshd", "ssh", "ssh-keygen", "scp", "sftp", "rsync", "tar"],
         SSHD,
-        r#". ./sshd.sh; mkdir from to; seq 20000 >from/numbers; id >from/id
+        r#". ./sshd.sh; mkdir from to sftp; seq 20000 >from/numbers; id >from/id
 scp -q -F client -r from host:$PWD/scp; diff -r from scp
 scp -q -O -F client host:$PWD/from/id to/old-protocol; cmp from/id to/old-protocol
-printf '%s\n' "cd $PWD" "mkdir sftp" "put from/* sftp" "get from/id to/sftp" "!id" | sftp -q -F client -b - host; diff -r from sftp
+printf '%s\n' "cd $PWD" "put from/* sftp" "get from/id to/sftp" "!id" | sftp -q -F client -b - host; diff -r from sftp
 rsync -a -e 'ssh -F client' from/ host:$PWD/rsync; diff -r from rsync
 rsync -a -e 'ssh -F client' host:$PWD/from/ back; diff -r from back
 tar -c from | ssh -F client host "cd $PWD/to && tar -x"; diff -r from to/from"#,
@@ -110,6 +113,41 @@ git clone -q ssh://host$PWD/origin two; cmp one/file two/file; grep uid= origin/
         r#". ./sshd.sh; export TERM=xterm
 ssh -F client -tt host "cd $PWD && tmux -S socket -f /dev/null new-session 'id >proof'" </dev/null
 grep uid= proof"#,
+    ),
+    (
+        "for_each_connection",
+        &["sshd", "ssh", "ssh-keygen", "tcpserver", "socat"],
+        SSHD,
+        r#". ./sshd.sh; sshd=$(command -v sshd)
+tcpserver -q $H 2022 "$sshd" -i -f sshd_config & up 2022
+socat TCP-LISTEN:2023,bind=$H,reuseaddr,fork EXEC:"$sshd -i -f $PWD/sshd_config" & up 2023
+for port in 2022 2023; do
+  ssh -F client -p $port host 'id; uname -a | cat' | grep uid=
+  printf 'id\nexit\n' | ssh -F client -p $port -tt host | grep uid=
+done"#,
+    ),
+    (
+        "dropbear",
+        &["dropbear", "dropbearkey", "ssh", "ssh-keygen", "unshare"],
+        SSHD,
+        // It lets in whom a file in root's home names: a home that only it sees.
+        r#". ./sshd.sh; dropbearkey -t ed25519 -f dropbear-host >/dev/null 2>&1
+mkdir -m 700 -p home/.ssh; cp user.pub home/.ssh/authorized_keys
+unshare --mount sh -c 'mount --bind home /root && exec dropbear -F -E -s -r dropbear-host -P none -p $H:2222' 2>log &
+up 2222
+ssh -F client -p 2222 host 'id; uname -a | cat' | grep uid=
+{ echo id; echo 'sh -c "uname -a"'; } | ssh -F client -p 2222 host sh | grep Linux
+printf 'id\nbash\nid\nexit\nexit\n' | ssh -F client -p 2222 -tt host | grep uid="#,
+    ),
+    (
+        "tunnel_in_a_terminal",
+        &["sshd", "ssh", "ssh-keygen", "expect"],
+        &[
+            ("sshd.sh", include_str!("programs/sshd.sh")),
+            ("terminal.exp", include_str!("programs/terminal.exp")),
+        ],
+        // Its streams are the terminal's, as those of the shells that are started beside it.
+        ". ./sshd.sh; expect terminal.exp 'ssh -F client -N -L 7000:127.0.0.1:22 host &' '/dev/tcp/127.0.0.1/7000'",
     ),
 ];
 

@@ -17,14 +17,10 @@ const PHP: &[Program] = &[
     ("fastcgi.py", include_str!("programs/fastcgi.py")),
 ];
 
-/// Starts `$server`, which serves $H:7000, and talks to it; with `$open`, without ever saying that there is no more.
+/// Starts `$server`, which serves $H:7000, and talks to it.
 macro_rules! served {
-    ($server:literal $(, $open:literal)?) => {
-        concat!(
-            $server,
-            " & up 7000; python3 ask.py $H 7000",
-            $(" ", $open)?
-        )
+    ($server:literal) => {
+        concat!($server, " & up 7000; python3 ask.py $H 7000")
     };
 }
 
@@ -71,37 +67,31 @@ tcpserver -q $H 7000 ./serve"#
         ),
     ),
     (
-        "socat_socketpair",
+        "socat",
         &["socat", "python3"],
         SERVE,
-        served!("socat TCP-LISTEN:7000,bind=$H,reuseaddr,fork EXEC:./serve"),
+        r#"for way in EXEC:./serve 'EXEC:bash serve,pipes' 'SYSTEM:read -r request; echo $request; uname -a; id'; do
+  socat TCP-LISTEN:7000,bind=$H,reuseaddr,fork "$way" & server=$!
+  up 7000; python3 ask.py $H 7000; kill $server; wait $server || true
+done"#,
     ),
     (
-        "socat_pipes",
-        &["socat", "python3"],
-        SERVE,
-        served!("socat TCP-LISTEN:7000,bind=$H,reuseaddr,fork EXEC:'bash serve',pipes"),
-    ),
-    (
-        "socat_one_liner",
-        &["socat", "python3"],
-        SERVE,
-        served!("socat TCP-LISTEN:7000,bind=$H,reuseaddr,fork SYSTEM:'read -r request; echo $request; uname -a; id'"),
-    ),
-    (
-        "ncat_script",
+        "ncat",
         &["ncat", "python3"],
         SERVE,
-        served!("ncat -lk $H 7000 -e ./serve", "open"),
+        r#"ncat -lk $H 7000 -e ./serve & up 7000; python3 ask.py $H 7000 open
+ncat -lk $H 7001 -c 'read -r request; echo "$request"; uname -a; id' & up 7001; python3 ask.py $H 7001 open"#,
     ),
     (
-        "ncat_one_liner",
-        &["ncat", "python3"],
-        SERVE,
-        served!(
-            "ncat -lk $H 7000 -c 'read -r request; echo \"$request\"; uname -a; id'",
-            "open"
-        ),
+        "dispatcher",
+        &["ncat", "nc.traditional"],
+        &[],
+        // The peer chooses among what is offered.
+        r#"ncat -lk $H 7000 --recv-only | while read -r word; do
+  case $word in who) id >who;; where) uname -a >where;; *) echo "$word" >>refused;; esac
+done & up 7000
+for word in who where 'rm -r /'; do echo "$word" | nc.traditional -q 0 $H 7000; done
+until_said uid= who; until_said Linux where; until_said rm refused"#,
     ),
     (
         "netcat_with_fifo",

@@ -6,6 +6,8 @@ use crate::script::{self, Program, Script};
 
 const DAEMON: &[Program] = &[("daemon.py", include_str!("programs/daemon.py"))];
 
+const TERMINAL: &[Program] = &[("terminal.exp", include_str!("programs/terminal.exp"))];
+
 /// A container's directory `box` for runc, whose file system is a busybox. Its program reads a terminal if `$terminal`.
 macro_rules! container {
     ($terminal:literal, $arguments:literal, $script:literal) => {
@@ -64,10 +66,19 @@ cat typed | script -qec 'bash --norc -i' piped | cat >said; grep uid= said"#,
 send "python3 -c \"print(6*7)\" || sh\r"; expect 42 {} timeout {exit 1}; send "exit\r"; expect eof' | grep uid="#,
     ),
     (
+        "netcat_in_a_terminal",
+        &["expect", "nc.traditional", "ncat"],
+        TERMINAL,
+        // Its streams are the terminal's, as those of the shells that are started beside it.
+        r#"expect terminal.exp 'nc.traditional -l -s $H -p 7000 >received &' '/dev/tcp/$H/7000'
+expect terminal.exp 'ncat -lk $H 7001 &' '/dev/tcp/$H/7001'"#,
+    ),
+    (
         "jobs",
         &["python3"],
         DAEMON,
-        r#"python3 daemon.py </dev/null >/dev/null; grep uid= job-0; grep Linux job-1; grep 3 job-2; grep uid= job-sh; grep uid= job-bash"#,
+        "python3 daemon.py </dev/null >/dev/null
+grep uid= job-0; grep Linux job-1; grep 3 job-2; grep uid= job-sh; grep uid= job-bash",
     ),
     (
         "make",
@@ -89,7 +100,8 @@ make -s -j4; cmp source served/source; grep uid= id; grep uid= part/d"#,
         "cargo",
         &["gcc"],
         &[],
-        r#"PATH=${CARGO%/*}:$PATH; mkdir src; printf '[package]\nname = "some"\nversion = "1.0.0"\nedition = "2021"\n' >Cargo.toml
+        r#"PATH=${CARGO%/*}:$PATH; mkdir src
+printf '[package]\nname = "some"\nversion = "1.0.0"\nedition = "2021"\n' >Cargo.toml
 echo 'fn main() { let said = std::process::Command::new("sh").args(["-c", "id | cat"]).output().unwrap().stdout;
 std::fs::write(std::env::var("OUT_DIR").unwrap() + "/id", said).unwrap(); }' >build.rs
 echo 'fn main() { print!("{}", include_str!(concat!(env!("OUT_DIR"), "/id"))); }' >src/main.rs

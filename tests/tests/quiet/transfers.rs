@@ -14,7 +14,8 @@ const SCRIPTS: &[Script] = &[
         &["nc.traditional", "nc.openbsd", "ncat", "busybox"],
         &[],
         r#"seq 20000 >original
-for server in 'nc.traditional -q 0 -l -s $H -p 7000' 'nc.openbsd -N -l $H 7000' 'ncat -l $H 7000 --send-only' 'busybox nc -l -p 7000'; do
+for server in 'nc.traditional -q 0 -l -s $H -p 7000' 'nc.openbsd -N -l $H 7000' 'ncat -l $H 7000 --send-only' \
+  'busybox nc -l -p 7000'; do
   eval "$server" <original >/dev/null & server=$!
   until nc.traditional $H 7000 </dev/null >copy 2>/dev/null && test -s copy; do sleep 0.02; done
   cmp original copy; wait $server
@@ -33,8 +34,8 @@ wait $receiver; diff -r from to/from"#,
         "encrypted_file",
         &["ncat", "socat", "openssl"],
         &[],
-        r#"seq 20000 >original; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=s \
-  -keyout key.pem -out cert.pem
+        r#"seq 20000 >original
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=s -keyout key.pem -out cert.pem
 ncat --ssl --ssl-cert cert.pem --ssl-key key.pem -l $H 7000 --recv-only >copy & receiver=$!
 until ncat --ssl --send-only $H 7000 <original 2>/dev/null; do sleep 0.02; done; wait $receiver; cmp original copy
 socat -u OPENSSL-LISTEN:7001,bind=$H,cert=cert.pem,key=key.pem,verify=0 CREATE:other & receiver=$!
@@ -47,10 +48,22 @@ wait $receiver; cmp original other"#,
         &[],
         // What comes is data, though a shell reads it.
         r#"(for round in 1 2; do { for i in 1 2 3; do echo item-$i; done; } | nc.traditional -q 0 -l -s $H -p 7000; done) &
-until nc.traditional $H 7000 </dev/null 2>/dev/null | while read -r item; do touch $item; done && test -e item-3
-do sleep 0.02; done
+until nc.traditional $H 7000 </dev/null 2>/dev/null | while read -r item; do touch $item; done && test -e item-3; do sleep 0.02; done
 until ncat --recv-only $H 7000 2>/dev/null | xargs -r -n 1 stat -c %n >seen && test -s seen; do sleep 0.02; done
 grep item-3 seen"#,
+    ),
+    (
+        "report",
+        &["nc.traditional", "ncat", "python3"],
+        COLLECT,
+        // What shells say, by a netcat, which is told nothing; they have their commands from files.
+        r#"python3 collect.py $H 2003 & up 2003; printf '%s\n' id 'uname -a' 'sh -c "df / | tail -1"' >report
+send() { nc.traditional -q 0 $H 2003 >/dev/null; }
+sh report | send; until_said uid= collected; rm collected
+sh <report | tee log | send; until_said uid= collected; rm collected
+bash -c 'exec > >(exec ncat --send-only $H 2003); . ./report'; until_said Linux collected; rm collected
+(date; bash report) 2>&1 | ncat --send-only $H 2003; until_said uid= collected; rm collected
+touch grows; tail -f grows | nc.traditional $H 2003 >/dev/null & bash report >>grows; until_said Linux collected"#,
     ),
     (
         "health_checks",
@@ -71,11 +84,14 @@ test "$(printf 'GET /status HTTP/1.0\r\n\r\n' | ncat $H 8080 | sed -n 1p | cut -
         &["openssl", "python3"],
         WEB,
         // Whether s_client is content depends on who closes first.
-        r#"set +o pipefail; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=checked -keyout key.pem -out cert.pem
+        r#"set +o pipefail
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=checked -keyout key.pem -out cert.pem
 python3 web.py $H 8443 tls 2>log & up 8443
 openssl s_client -connect $H:8443 </dev/null 2>/dev/null | openssl x509 -noout -subject -enddate | grep checked
-echo | openssl s_client -connect $H:8443 -servername checked 2>&1 | sh -c 'openssl x509 -noout -checkend 3600 && id' | grep uid=
-expires=$(openssl s_client -connect $H:8443 </dev/null 2>/dev/null | openssl x509 -noout -enddate); test $(date -d "${expires#*=}" +%s) -gt $(date +%s)
+echo | openssl s_client -connect $H:8443 -servername checked 2>&1 |
+  sh -c 'openssl x509 -noout -checkend 3600 && id' | grep uid=
+expires=$(openssl s_client -connect $H:8443 </dev/null 2>/dev/null | openssl x509 -noout -enddate)
+test $(date -d "${expires#*=}" +%s) -gt $(date +%s)
 printf 'GET /status HTTP/1.0\r\n\r\n' | openssl s_client -quiet -ign_eof -connect $H:8443 2>/dev/null | grep well"#,
     ),
     (
@@ -92,7 +108,7 @@ cat <&3 | cmp - page; test "$(cut -c1-3 page | head -1)" = 1"#,
     ),
     (
         "bash_mail_client",
-        &["python3"],
+        &["python3", "nc.traditional"],
         COLLECT,
         // It speaks in turn with the server; what it says of the machine it has learnt before.
         r#"python3 collect.py $H 2525 & up 2525
@@ -100,7 +116,12 @@ exec 3<>/dev/tcp/$H/2525
 for line in HELO "FROM $(id -un)" "TO root" "$(id)" "$(uname -a)" QUIT; do
   printf '%s\r\n' "$line" >&3; read -r answer <&3; test "${answer%$'\r'}" = ok; /bin/echo "$answer" >>answers
 done
-grep uid= collected; grep Linux collected"#,
+grep uid= collected; grep Linux collected; rm collected
+coproc nc.traditional $H 2525
+for line in HELO "$(id)" QUIT; do
+  echo "$line" >&${COPROC[1]}; read -r answer <&${COPROC[0]}; test $answer = ok; sh -c 'uname -s' >said
+done
+grep uid= collected"#,
     ),
     (
         "bash_datagrams",

@@ -261,6 +261,11 @@ pub(super) const TESTS: &[Package] = &[
         why: "containers that are entered",
     },
     Package {
+        name: "dropbear-bin",
+        proof: &["/usr/sbin/dropbear"],
+        why: "another ssh server",
+    },
+    Package {
         name: "npm",
         proof: &["/usr/bin/npm"],
         why: "an installation that must raise nothing",

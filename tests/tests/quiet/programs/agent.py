@@ -30,7 +30,8 @@ class Shell:
             self.commands, self.answers = child.stdin, child.stdout
         else:
             ours, theirs = os.openpty()
-            subprocess.Popen(["bash", "--norc", "-i"], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+            command = ["bash", "--norc", "-i"]
+            subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
             os.close(theirs)
             self.commands, self.answers = open(ours, "wb", buffering=0), open(ours, "rb", closefd=False)
 

@@ -1,9 +1,10 @@
-"""Runs jobs the way cron does: a shell for each, without a terminal, its output in a file; the last ones are fed through a
-pipe, as `at` does."""
+"""Runs jobs the way cron does: a shell for each, without a terminal, its output in a file; the last ones are fed through
+a pipe, as `at` does."""
 
 import subprocess
 
-for number, job in enumerate(["id; date | cat", "set -- $(uname -a); echo $1", "for i in 1 2 3; do /bin/echo $i; done"]):
+JOBS = ["id; date | cat", "set -- $(uname -a); echo $1", "for i in 1 2 3; do /bin/echo $i; done"]
+for number, job in enumerate(JOBS):
     with open(f"job-{number}", "wb") as output:
         subprocess.run(["/bin/sh", "-c", job], stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=True)
 for shell in ["sh", "bash"]:

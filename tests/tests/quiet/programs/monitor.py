@@ -1,5 +1,5 @@
-"""A monitoring agent: one connection to its collector, some commands each round. Arguments: address, port, and `shell` if
-it has one run them."""
+"""A monitoring agent: one connection to its collector, some commands each round. Arguments: address, port, and `shell`
+if it has one run them."""
 
 import socket
 import subprocess
@@ -10,6 +10,7 @@ lines = connection.makefile()
 shell = "shell" in sys.argv
 for round in range(5):
     for command in ["df /", "uptime", "ps -A", "id"]:
-        said = subprocess.run(command if shell else command.split(), shell=shell, stdout=subprocess.PIPE, check=True).stdout
+        words = command if shell else command.split()
+        said = subprocess.run(words, shell=shell, stdout=subprocess.PIPE, check=True).stdout
         connection.sendall(command.encode() + b": " + said.splitlines()[-1] + b"\n")
         assert lines.readline() == "ok\n"

@@ -1,5 +1,5 @@
-"""Runs commands of its own choice beside an open connection to a web service. Arguments: URL, and the way that it runs
-them: over the pipes of one `bash`, with a shell for each (`system`), without (`run`). Tells the service what they said."""
+"""Runs commands of its own choice beside an open connection to a web service, and tells it what they said. Arguments:
+URL, and the way that it runs them: over the pipes of one `bash`, with a shell for each (`system`), without (`run`)."""
 
 import http.client
 import json

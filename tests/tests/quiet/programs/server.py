@@ -15,9 +15,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(shell + plain + os.popen("df /").read().encode())
 
     def do_POST(self):
-        with open("upload", "wb") as upload:
-            upload.write(self.rfile.read(int(self.headers["Content-Length"])))
-        self.answer(subprocess.run(["gzip", "-c", "upload"], stdout=subprocess.PIPE).stdout)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(subprocess.run("uname -a >&2; gzip -c", shell=True, input=body, stdout=subprocess.PIPE).stdout)
 
     def answer(self, body):
         self.send_response(200)

@@ -1,4 +1,4 @@
-"""A web service: files, a queue of tasks, and a place for results. Arguments: address, port, `tls` if it speaks that."""
+"""A web service: files, a queue of tasks, a place for results. Arguments: address, port, `tls` if it speaks that."""
 
 import http.server
 import json
