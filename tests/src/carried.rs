@@ -99,17 +99,21 @@ impl Lab<'_> {
         Ok(finding)
     }
 
-    /// Demands that a finding names a process.
+    /// Waits until a finding names a process: it may begin with whoever carries that process's streams.
     ///
     /// # Errors
-    /// If it does not.
+    /// If it never does.
     pub fn names(&self, finding: &Finding, wanted: &Proc) -> Result<()> {
         let exe = wanted.exe.to_string_lossy();
-        let named = finding
-            .processes()?
-            .into_iter()
-            .any(|process| process.pid == wanted.pid && process.path == exe);
-        ensure!(named, "{wanted:?} is not among the processes: {finding}");
+        let named = |line: &Finding| {
+            let processes = line.processes().unwrap_or_default();
+            processes
+                .iter()
+                .any(|process| process.pid == wanted.pid && process.path == exe)
+        };
+        let what = format!("{wanted:?} among the processes of {finding}");
+        self.sensor
+            .wait_line(&what, 0, |line| line.id() == finding.id() && named(line))?;
         Ok(())
     }
 
