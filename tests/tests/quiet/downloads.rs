@@ -20,7 +20,8 @@ macro_rules! served {
 macro_rules! git {
     ($script:literal) => {
         concat!(
-            r#"git config --global user.name n; git config --global user.email e; git config --global init.defaultBranch m
+            r#"git config --global user.name n; git config --global user.email e
+git config --global init.defaultBranch m
 git init -q --bare repositories/origin; git -C repositories/origin config http.receivepack true
 printf '#!/bin/sh\nid >hooked\n' >repositories/origin/hooks/post-update; chmod +x repositories/origin/hooks/post-update
 push_and_clone() {
@@ -71,8 +72,9 @@ curl -sf http://$H:8080/i.py | python3 - --yes; did"#
         &["python3", "apt-get", "dpkg-deb"],
         &[],
         served!(
-            r#"mkdir -p tree/DEBIAN tree/usr/share state/lists/partial cache/archives/partial to; id >tree/usr/share/proof
-printf '%s: %s\n' Package some Version 1 Architecture all Maintainer 'n <e@localhost>' Description d >tree/DEBIAN/control
+            r#"mkdir -p tree/DEBIAN tree/usr/share state/lists/partial cache/archives/partial to
+id >tree/usr/share/proof
+printf '%s: %s\n' Package some Version 1 Architecture all Maintainer n Description d >tree/DEBIAN/control
 dpkg-deb --build tree served/some_1_all.deb
 { cat tree/DEBIAN/control; echo "Filename: ./some_1_all.deb"; echo "Size: $(stat -c %s served/some_1_all.deb)"
   echo "SHA256: $(sha256sum <served/some_1_all.deb | cut -d' ' -f1)"; } >served/Packages

@@ -9,10 +9,15 @@ use sensor_tests::{deadline::wait_for, lab::Lab, suite::Case, tools};
 /// Of the services in the namespace; reserved for documentation, so it can't be anybody's.
 const ADDRESS: &str = "198.51.100.1";
 
-/// Ends the script at the first thing that goes wrong. `up` waits until a port of $H is served.
+/// Ends the script at the first thing that goes wrong. `up` waits until a port of $H is served, `until_said`
+/// until a file has a text; `certificate` makes one that names $H.
 const PRELUDE: &str = r#"set -eu -o pipefail
 ip link set lo up; ip address add $H/32 dev lo
 up() { until (exec 3<>/dev/tcp/$H/$1) 2>/dev/null; do sleep 0.02; done; }
+certificate() {
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=$1 \
+    -addext subjectAltName=IP:$H -keyout key.pem -out cert.pem
+}
 until_said() { until grep -q "$1" "$2" 2>/dev/null; do sleep 0.02; done; }
 "#;
 

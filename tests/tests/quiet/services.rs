@@ -108,8 +108,9 @@ done"#,
         "busybox_cgi",
         &["busybox", "curl"],
         SERVE,
-        r#"mkdir -p www/cgi-bin; printf '%s\n' '#!/bin/sh' 'echo Content-Type: text/plain; echo' 'id; uname -a' >www/cgi-bin/run
-printf '%s\n' '#!/bin/sh' 'echo Content-Type: text/plain; echo' 'cat | sha256sum' >www/cgi-bin/sum; chmod +x www/cgi-bin/*
+        r#"mkdir -p www/cgi-bin
+cgi() { printf '%s\n' '#!/bin/sh' 'echo Content-Type: text/plain; echo' "$2" >www/cgi-bin/$1; chmod +x www/cgi-bin/$1; }
+cgi run 'id; uname -a'; cgi sum 'cat | sha256sum'
 busybox httpd -f -p $H:8080 -h www & up 8080
 curl -sSf "http://$H:8080/cgi-bin/run?[1-5]" >said; test $(grep -c uid= said) = 5
 curl -sSf -d some-text http://$H:8080/cgi-bin/sum | grep $(printf some-text | sha256sum | cut -d' ' -f1)"#,

@@ -35,7 +35,7 @@ wait $receiver; diff -r from to/from"#,
         &["ncat", "socat", "openssl"],
         &[],
         r#"seq 20000 >original
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=s -keyout key.pem -out cert.pem
+certificate s
 ncat --ssl --ssl-cert cert.pem --ssl-key key.pem -l $H 7000 --recv-only >copy & receiver=$!
 until ncat --ssl --send-only $H 7000 <original 2>/dev/null; do sleep 0.02; done; wait $receiver; cmp original copy
 socat -u OPENSSL-LISTEN:7001,bind=$H,cert=cert.pem,key=key.pem,verify=0 CREATE:other & receiver=$!
@@ -47,8 +47,10 @@ wait $receiver; cmp original other"#,
         &["nc.traditional", "ncat"],
         &[],
         // What comes is data, though a shell reads it.
-        r#"(for round in 1 2; do { for i in 1 2 3; do echo item-$i; done; } | nc.traditional -q 0 -l -s $H -p 7000; done) &
-until nc.traditional $H 7000 </dev/null 2>/dev/null | while read -r item; do touch $item; done && test -e item-3; do sleep 0.02; done
+        r#"printf 'item-%s\n' 1 2 3 >items; (for round in 1 2; do nc.traditional -q 0 -l -s $H -p 7000 <items; done) &
+until test -e item-3; do
+  nc.traditional $H 7000 </dev/null 2>/dev/null | while read -r item; do touch $item; done || sleep 0.02
+done
 until ncat --recv-only $H 7000 2>/dev/null | xargs -r -n 1 stat -c %n >seen && test -s seen; do sleep 0.02; done
 grep item-3 seen"#,
     ),
@@ -85,7 +87,7 @@ test "$(printf 'GET /status HTTP/1.0\r\n\r\n' | ncat $H 8080 | sed -n 1p | cut -
         WEB,
         // Whether s_client is content depends on who closes first.
         r#"set +o pipefail
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=checked -keyout key.pem -out cert.pem
+certificate checked
 python3 web.py $H 8443 tls 2>log & up 8443
 openssl s_client -connect $H:8443 </dev/null 2>/dev/null | openssl x509 -noout -subject -enddate | grep checked
 echo | openssl s_client -connect $H:8443 -servername checked 2>&1 |

@@ -1,5 +1,5 @@
-"""Sends `hello` to a service, several times over, and demands its answer each time. Arguments: address, port; `open` not
-to say that there is nothing more to send, `once` not to do it again."""
+"""Sends `hello` to a service, several times over, and demands its answer each time. Arguments: address, port; `open`
+not to say that there is nothing more to send, `once` not to do it again."""
 
 import socket
 import sys

@@ -1,5 +1,5 @@
-"""Runs jobs the way cron does: a shell for each, without a terminal, its output in a file; the last ones are fed through
-a pipe, as `at` does."""
+"""Runs jobs the way cron does: a shell for each, without a terminal, its output in a file; the last ones are fed
+through a pipe, as `at` does."""
 
 import subprocess
 
