@@ -69,7 +69,8 @@ macro_rules! offsets {
     (@bitfield $other:ident) => { false };
 }
 
-// Alternatives are for renames: kernfs_node.parent became __parent in 6.15; `skc_v6_*` exist with CONFIG_IPV6 only;
+// Alternatives are for renames: kernfs_node.parent became __parent in 6.15; inode.i_ctime became __i_ctime in 6.6 and
+// two members in 6.11; `skc_v6_*` exist with CONFIG_IPV6 only;
 // vsock is often a module, whose types are not in the kernel's own BTF.
 offsets! {
     task_pid: required "task_struct"."pid";
@@ -104,8 +105,11 @@ offsets! {
     inode_nlink: required "inode"."i_nlink";
     inode_sb: required "inode"."i_sb";
     inode_uid: required "inode"."i_uid.val";
+    inode_size: required "inode"."i_size";
+    inode_changed: required "inode"."i_ctime_sec" | "inode"."__i_ctime.tv_sec" | "inode"."i_ctime.tv_sec";
     sb_dev: required "super_block"."s_dev";
     sb_magic: required "super_block"."s_magic";
+    dentry_inode: required "dentry"."d_inode";
     dentry_parent: required "dentry"."d_parent";
     dentry_name: required "dentry"."d_name.name";
     mount_mnt: required "mount"."mnt";
@@ -117,6 +121,7 @@ offsets! {
     bprm_file: required "linux_binprm"."file";
     bprm_filename: required "linux_binprm"."filename";
     bprm_interp: required "linux_binprm"."interp";
+    mm_exe_file: required "mm_struct"."exe_file";
     mm_arg_start: required "mm_struct"."arg_start";
     mm_arg_end: required "mm_struct"."arg_end";
     cred_uid: required "cred"."uid.val";
@@ -139,6 +144,10 @@ offsets! {
     kernfs_name: required "kernfs_node"."name";
     kernfs_parent: required "kernfs_node"."__parent" | "kernfs_node"."parent";
     kernfs_id: required "kernfs_node"."id";
+    tty_of_file: required "tty_file_private"."tty";
+    tty_link: required "tty_struct"."link";
+    tty_driver_data: required "tty_struct"."driver_data";
+    seq_of_iterator: required "bpf_iter_meta"."seq";
     socket_sk: required "socket"."sk";
     socket_file: required "socket"."file";
     sk_family: required "sock"."__sk_common.skc_family";

@@ -13,7 +13,11 @@ pub const KIND_EXEC: u32 = 1;
 pub const KIND_EXIT: u32 = 2;
 /// `RecordHeader::kind` of a [`SocketCloseRecord`].
 pub const KIND_SOCKET_CLOSE: u32 = 3;
+/// `RecordHeader::kind` of a [`ConnectRecord`].
+pub const KIND_CONNECT: u32 = 4;
 
+/// Nanoseconds of one tick of `/proc/PID/stat`: `USER_HZ` is 100 on every architecture that Rust and BPF share.
+pub const TICK_NS: u64 = 10_000_000;
 /// Most bytes of an argument list that cross the ring buffer.
 pub const ARGV_MAX: usize = 4096;
 /// Most bytes of one path component, its NUL included (`NAME_MAX` + 1).
@@ -31,7 +35,10 @@ pub const ANCESTORS_MAX: usize = 8;
 /// Descriptors of the parent that are compared with the streams: 0 to this, exclusive.
 pub const PARENT_FDS_MAX: usize = 256;
 
-/// `StreamRecord::kind`: what a standard stream is.
+/// Network sockets of the parent that an exec record carries.
+pub const HELD_MAX: usize = 4;
+
+/// `StreamRecord::kind`: what a descriptor is.
 pub mod stream_kind {
     /// The descriptor is closed.
     pub const CLOSED: u32 = 0;
@@ -49,12 +56,14 @@ pub mod stream_kind {
     pub const PIPE: u32 = 6;
     /// A named pipe.
     pub const FIFO: u32 = 7;
-    /// A pseudo-terminal or another terminal.
+    /// A terminal: the slave side of a pseudo-terminal, a console, a serial line.
     pub const TERMINAL: u32 = 8;
     /// A regular file.
     pub const FILE: u32 = 9;
     /// Anything else, `/dev/null` among it.
     pub const OTHER: u32 = 10;
+    /// The master side of a pseudo-terminal.
+    pub const TERMINAL_MASTER: u32 = 11;
 }
 
 /// `StreamRecord::direction`.
@@ -65,6 +74,72 @@ pub mod direction {
     pub const OUTBOUND: u8 = 1;
     /// This host accepted.
     pub const INBOUND: u8 = 2;
+}
+
+/// `ExecRecord::reason`: why an exec crosses the ring buffer.
+pub mod reason {
+    /// A network socket is among its standard streams.
+    pub const SOCKET: u32 = 1 << 0;
+    /// It may be a shell or an interpreter that reads its commands from a pipe, a terminal or a UNIX socket.
+    pub const PIPED_SHELL: u32 = 1 << 1;
+    /// Its parent holds a network connection.
+    pub const HOLDER: u32 = 1 << 2;
+    /// Its parent is a process of a session that user space follows.
+    pub const SESSION: u32 = 1 << 3;
+}
+
+/// Bits of [`ProcessMark::flags`].
+pub mod process_mark {
+    /// It connected to somebody.
+    pub const CONNECTED: u32 = 1 << 0;
+    /// What it executes belongs to a session that is followed.
+    pub const SESSION: u32 = 1 << 1;
+    /// It holds the other end of a piped shell's stream: its connections matter.
+    pub const NEIGHBOUR: u32 = 1 << 2;
+}
+
+/// What is known of a process, by its number: a value of the map `MARKS`.
+#[repr(C)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessMark {
+    /// Nanoseconds since boot at which it started, in whole ticks of 10 ms; tells a reused number.
+    pub start_ticks: u64,
+    /// Bits of [`process_mark`].
+    pub flags: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// A file as it stands: a key of the map `FILES`. A file that was written to since has another change time.
+#[repr(C)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FileKey {
+    /// Inode number.
+    pub inode: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Second of the last change, by the inode's change time, which no program can set.
+    pub changed: u64,
+    /// Device of the file system, kernel's internal form.
+    pub device: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// What a file was found to be: a value of the map `FILES`.
+pub mod file_kind {
+    /// Nothing is known yet.
+    pub const UNKNOWN: u32 = 0;
+    /// Neither of the others.
+    pub const OTHER: u32 = 1;
+    /// A command shell.
+    pub const SHELL: u32 = 2;
+    /// A language interpreter.
+    pub const INTERPRETER: u32 = 3;
+    /// Many programs in one, a shell among them.
+    pub const MULTICALL: u32 = 4;
 }
 
 /// `ExecRecord::flags`.
@@ -115,12 +190,13 @@ pub struct StreamRecord {
     pub cookie: u64,
     /// Bytes that TCP has received on this socket, 0 for other transports.
     pub bytes_received: u64,
-    /// Inode of the other end of an AF_UNIX socket, 0 if there is none.
+    /// Inode of the other end: of an AF_UNIX socket's peer, of the slave for a pseudo-terminal's master; 0 if none.
     pub peer_inode: u64,
     /// Network namespace of a socket (inode number).
     pub netns: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Device of the file system that the inode is in, kernel's internal form; for a pseudo-terminal's master the one
+    /// that the slave is in.
+    pub fs_dev: u32,
     /// The parent's descriptors that are the same open file, bit by bit. Means nothing for a closed stream.
     pub parent_fds: [u64; PARENT_FDS_MAX / 64],
     /// `IPPROTO_*`.
@@ -199,6 +275,12 @@ pub struct ExecRecord {
     pub exe_uid: u32,
     /// Bits of [`exec_flag`].
     pub flags: u32,
+    /// Bits of [`reason`].
+    pub reason: u32,
+    /// How many of [`ExecRecord::held`] are used.
+    pub held_len: u32,
+    /// The executed file as a key of `FILES`.
+    pub exe_key: FileKey,
     /// `task_struct.comm`, NUL-terminated.
     pub comm: [u8; 16],
     /// Bytes in the tail: components of the executed file's path, leaf first, each NUL-terminated.
@@ -215,8 +297,48 @@ pub struct ExecRecord {
     pub cgroup_parent_len: u32,
     /// stdin, stdout, stderr.
     pub streams: [StreamRecord; 3],
+    /// Network sockets of the parent with a peer, looked for unless one of the streams is one. `parent_fds` has the bit of
+    /// the descriptor.
+    pub held: [StreamRecord; HELD_MAX],
     /// The parent first.
     pub ancestors: [AncestorRecord; ANCESTORS_MAX],
+}
+
+/// A process that may relay for a piped shell connects to somebody.
+#[repr(C)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectRecord {
+    /// `kind` is [`KIND_CONNECT`].
+    pub header: RecordHeader,
+    /// Nanoseconds since boot at which the process started.
+    pub start_ns: u64,
+    /// Process id in the initial PID namespace.
+    pub tgid: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// An open file, as the iterator over all of them gives it. Only what a byte can travel through is given: sockets, pipes,
+/// terminals.
+#[repr(C)]
+#[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+#[derive(Clone, Copy, Debug)]
+pub struct OpenFileRecord {
+    /// Nanoseconds since boot at which the process started.
+    pub start_ns: u64,
+    /// Process id in the initial PID namespace.
+    pub tgid: u32,
+    /// Process id of its parent.
+    pub parent: u32,
+    /// Descriptor.
+    pub fd: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// `task_struct.comm`, NUL-terminated.
+    pub comm: [u8; 16],
+    /// The file.
+    pub file: StreamRecord,
 }
 
 /// A process that an exec record spoke of (or the parent that holds its socket) ended.
@@ -250,7 +372,10 @@ const _: () = {
     assert!(size_of::<RecordHeader>() == 16);
     assert!(size_of::<StreamRecord>() == 128);
     assert!(size_of::<AncestorRecord>() == 32);
-    assert!(size_of::<ExecRecord>() == 136 + 3 * 128 + ANCESTORS_MAX * 32);
+    assert!(size_of::<FileKey>() == 32);
+    assert!(size_of::<ExecRecord>() == 176 + (3 + HELD_MAX) * 128 + ANCESTORS_MAX * 32);
+    assert!(size_of::<ConnectRecord>() == 32);
+    assert!(size_of::<OpenFileRecord>() == 40 + 128);
     assert!(size_of::<ExitRecord>() == 32);
     assert!(size_of::<SocketCloseRecord>() == 24);
 };

@@ -1,6 +1,7 @@
-//! Turns one exec into a record, if a network socket is among its standard streams; does nothing otherwise.
+//! Turns one exec into a record, if a network socket is among its standard streams or `piped` finds another reason; does
+//! nothing otherwise.
 //!
-//! In three stages, each a program of its own that the one before calls as a tail: what one stage leaves behind in
+//! In stages, each a program of its own that the one before calls as a tail: what one stage leaves behind in
 //! registers and on the stack would multiply the states in which the verifier has to follow the next, up to its limit of
 //! a million instructions. They hand over through this CPU's scratch memory.
 
@@ -8,14 +9,14 @@ use aya_ebpf::programs::BtfTracePointContext;
 use aya_log_ebpf::debug;
 use sensor_common::record::{
     self, ANCESTORS_MAX, ARGV_MAX, AncestorRecord, NAME_MAX, PARENT_FDS_MAX, StreamRecord, TEXT_MAX, exec_flag,
-    stream_kind,
+    process_mark, reason, stream_kind,
 };
 
 use crate::{
     kernel::{self, Bprm, CgroupNode, Fault, File, Files, Task},
     maps::{self, FD_BLOCK, Scratch, Stage},
     path::{self, End},
-    streams,
+    piped, streams,
     tail::Tail,
 };
 
@@ -29,13 +30,22 @@ const HUGETLBFS_MAGIC: u64 = 0x9584_58f6;
 #[inline(always)]
 pub fn observe(ctx: &BtfTracePointContext, task: Task) {
     maps::count(|counters| counters.execs_seen += 1);
-    match network_streams(task.files()) {
-        Ok(None) => {}
-        Ok(Some(files)) => {
+    match look_at(task.files()) {
+        Ok((Look::Plain, _)) => {}
+        Ok((look, files)) => {
             if let Some(scratch) = maps::scratch() {
                 // SAFETY: this CPU's map value; no other program uses it meanwhile.
-                unsafe { (*scratch).files = files };
-                maps::next_stage(ctx, Stage::DescribeProcess);
+                unsafe {
+                    (*scratch).files = files;
+                    (*scratch).record.reason = reason::SOCKET;
+                    (*scratch).record.held_len = 0;
+                }
+                let stage = if look == Look::Network {
+                    Stage::DescribeProcess
+                } else {
+                    Stage::ConsiderPiped
+                };
+                maps::next_stage(ctx, stage);
             }
         }
         Err(Fault) => {
@@ -49,14 +59,31 @@ pub fn observe(ctx: &BtfTracePointContext, task: Task) {
     }
 }
 
-/// The standard streams, if a network socket is among them.
+/// What the hot path sees.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Files and devices.
+    Plain,
+    /// A pipe, a pseudo-terminal or a UNIX socket is among the streams.
+    Piped,
+    /// A network socket is.
+    Network,
+}
+
+/// Looks at the standard streams; they come along unless they are plain.
 #[inline(always)]
-fn network_streams(files: Files) -> Result<Option<[File; 3]>, Fault> {
-    if !streams::may_have_socket(files)? {
-        return Ok(None);
+fn look_at(files: Files) -> Result<(Look, [File; 3]), Fault> {
+    if streams::may_have_socket(files)? {
+        let files = files.standard_streams()?;
+        if streams::has_network_socket(&files)? {
+            return Ok((Look::Network, files));
+        }
     }
-    let files = files.standard_streams()?;
-    Ok(streams::has_network_socket(&files)?.then_some(files))
+    let [stdin, stdout, stderr] = files.standard_stream_types()?;
+    if streams::is_piped(stdin) || streams::is_piped(stdout) || streams::is_piped(stderr) {
+        return Ok((Look::Piped, files.standard_streams()?));
+    }
+    Ok((Look::Plain, [File(0); 3]))
 }
 
 /// Second stage: the process, its streams, its parents.
@@ -84,6 +111,10 @@ pub fn describe_process(ctx: &BtfTracePointContext, task: Task) {
     record.streams = [EMPTY_STREAM; 3];
     find_in_parent(scratch, parent, files);
     maps::track_process(record.tgid, record.start_ns);
+    if record.reason & (reason::PIPED_SHELL | reason::SESSION) != 0 {
+        // Its own commands belong to the session as well; user space takes the mark back if it is none.
+        maps::mark(record.tgid, record.start_ns, process_mark::SESSION);
+    }
     let [stdin, stdout, stderr] = files;
     stream(stdin, &mut record.streams[0]);
     stream(stdout, &mut record.streams[1]);
@@ -92,14 +123,30 @@ pub fn describe_process(ctx: &BtfTracePointContext, task: Task) {
         .streams
         .iter()
         .any(|stream| stream.kind != stream_kind::CLOSED && stream.parent_fds != [0; PARENT_FDS_MAX / 64])
+        || record.reason & reason::HOLDER != 0
     {
         let parent = parent.group_leader();
         maps::track_process(parent.tgid(), parent.start_ns());
     }
-    maps::next_stage(ctx, Stage::DescribeProgram);
+    if record.reason & reason::PIPED_SHELL != 0 {
+        for stream in &record.streams {
+            suspect(stream);
+        }
+    }
+    maps::next_stage(ctx, Stage::DescribeHeld);
 }
 
-/// Third stage: the program, its arguments, its place; then the record goes out.
+/// Whoever connects with the same pipe for a stream may relay for this shell.
+#[inline(always)]
+fn suspect(stream: &StreamRecord) {
+    match stream.kind {
+        stream_kind::PIPE | stream_kind::FIFO => maps::suspect(stream.inode),
+        stream_kind::UNIX => maps::suspect(stream.peer_inode),
+        _ => {}
+    }
+}
+
+/// Last stage: the program, its arguments, its place; then the record goes out.
 #[inline(always)]
 pub fn describe_program(ctx: &BtfTracePointContext, task: Task, bprm: Bprm) {
     let Some(scratch) = maps::scratch() else { return };
@@ -109,6 +156,9 @@ pub fn describe_program(ctx: &BtfTracePointContext, task: Task, bprm: Bprm) {
     record.flags = 0;
     record.path_len = 0;
     record.cwd_len = 0;
+    if record.reason & reason::SOCKET != 0 {
+        let _ = piped::file_key(bprm.file(), &mut record.exe_key);
+    }
     record.exe_inode = 0;
     record.exe_dev = 0;
     record.exe_uid = 0;
@@ -138,7 +188,7 @@ fn stream(file: File, stream: &mut StreamRecord) {
     }
 }
 
-const EMPTY_STREAM: StreamRecord = StreamRecord {
+pub const EMPTY_STREAM: StreamRecord = StreamRecord {
     kind: 0,
     rdev: 0,
     inode: 0,
@@ -146,7 +196,7 @@ const EMPTY_STREAM: StreamRecord = StreamRecord {
     bytes_received: 0,
     peer_inode: 0,
     netns: 0,
-    reserved: 0,
+    fs_dev: 0,
     parent_fds: [0; PARENT_FDS_MAX / 64],
     protocol: 0,
     socket_type: 0,

@@ -1,5 +1,7 @@
-//! The kernel side: entry points only, named within the 15 bytes that the kernel keeps of a name. `exec` builds the record of an exec, `streams` classifies descriptors, `path`
-//! walks dentries, `tail` appends, `maps` holds what is shared with user space, `kernel` is the one room for unsafe memory access.
+//! The kernel side: entry points only, named within the 15 bytes that the kernel keeps of a name. `exec` builds the record
+//! of an exec, `piped` chooses among execs on pipes, `connect` looks at who connects, `files` lists open files, `wire` samples connections, `streams`
+//! classifies descriptors, `path` walks dentries, `tail` appends, `maps` holds what is shared with user space, `kernel` is
+//! the one room for unsafe memory access.
 //!
 //! Everything here has to pass the verifier of Linux 5.10, so loops have constant bounds, long-lived values stay in map
 //! memory rather than in registers (a state that differs only in a scalar's range is verified again), and helpers are
@@ -7,14 +9,21 @@
 #![no_std]
 #![no_main]
 
+mod connect;
 mod exec;
+mod files;
 mod kernel;
 mod maps;
 mod path;
+mod piped;
 mod streams;
 mod tail;
+mod wire;
 
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    macros::{btf_tracepoint, cgroup_skb},
+    programs::{BtfTracePointContext, SkBuffContext},
+};
 use sensor_common::record::direction;
 
 use crate::kernel::{Bprm, Sock, Task};
@@ -32,14 +41,29 @@ fn exec_streams(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Second stage of `exec_streams`, called as its tail with the same arguments; not attached.
+/// Called as the tail of `exec_streams` with the same arguments, when a stream is a pipe, a terminal or a UNIX socket; not
+/// attached. So are the stages below.
+#[btf_tracepoint(function = "sched_process_exec")]
+fn exec_piped(ctx: BtfTracePointContext) -> i32 {
+    piped::consider(&ctx, Task::from_context(ctx.arg(0)), Bprm::from_context(ctx.arg(2)));
+    0
+}
+
+/// Called as the tail of `exec_streams` or `exec_piped`.
 #[btf_tracepoint(function = "sched_process_exec")]
 fn exec_process(ctx: BtfTracePointContext) -> i32 {
     exec::describe_process(&ctx, Task::from_context(ctx.arg(0)));
     0
 }
 
-/// Third stage, likewise.
+/// Called as the tail of `exec_process`.
+#[btf_tracepoint(function = "sched_process_exec")]
+fn exec_held(ctx: BtfTracePointContext) -> i32 {
+    piped::describe_held(&ctx);
+    0
+}
+
+/// Called as the tail of `exec_held`.
 #[btf_tracepoint(function = "sched_process_exec")]
 fn exec_program(ctx: BtfTracePointContext) -> i32 {
     exec::describe_program(&ctx, Task::from_context(ctx.arg(0)), Bprm::from_context(ctx.arg(2)));
@@ -80,13 +104,36 @@ fn socket_state(ctx: BtfTracePointContext) -> i32 {
     let sock = Sock::from_context(ctx.arg(0));
     let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
     match (old, new) {
-        (_, SYN_SENT) => maps::set_direction(sock, direction::OUTBOUND),
+        (_, SYN_SENT) => {
+            maps::set_direction(sock, direction::OUTBOUND);
+            connect::began();
+        }
         // A simultaneous open passes here too, after SYN_SENT: the first word stands.
         (SYN_RECV, ESTABLISHED) => maps::set_direction_if_unset(sock, direction::INBOUND),
         (_, CLOSE) => maps::socket_closed(sock),
         _ => {}
     }
     0
+}
+
+/// Called for every open file of every process when user space reads the iterator, and once more at the end of it.
+///
+/// aya has no macro for iterators: this is what its others expand to.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task_file")]
+fn open_files(ctx: *const files::TaskFileContext) -> i32 {
+    files::write(ctx);
+    0
+}
+
+/// Called for every packet that a socket below the cgroup is about to be given (`sk_filter`), the network header first.
+/// Lets all of them pass.
+#[cgroup_skb(ingress)]
+fn wire(ctx: SkBuffContext) -> i32 {
+    const PASS: i32 = 1;
+
+    wire::sample(&ctx);
+    PASS
 }
 
 /// The programs call helpers that the kernel gives to GPL-compatible programs only.

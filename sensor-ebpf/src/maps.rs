@@ -1,16 +1,21 @@
 //! What the kernel side keeps and shares: the ring buffer, counters, scratch memory, and who is being followed.
 
 use aya_ebpf::{
-    bindings::{BPF_ANY, BPF_NOEXIST},
-    helpers::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns},
+    bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST},
+    helpers::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_skb_load_bytes},
     macros::map,
     maps::{HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
-    programs::BtfTracePointContext,
+    programs::{BtfTracePointContext, SkBuffContext},
 };
 use sensor_common::{
     counters::Counters,
-    record::{self, ExecRecord, ExitRecord, RecordHeader, SocketCloseRecord, TAIL_MAX, direction},
+    record::{
+        self, ConnectRecord, ExecRecord, ExitRecord, FileKey, HELD_MAX, ProcessMark, RecordHeader, SocketCloseRecord,
+        TAIL_MAX, TICK_NS, direction, file_kind,
+    },
 };
+
+use sensor_common::wire::{FlowKey, Sample};
 
 use crate::kernel::{File, Path, Sock};
 
@@ -38,6 +43,22 @@ static WATCHED: HashMap<u64, u64> = HashMap::with_max_entries(8192, 0);
 #[map]
 static DIRECTIONS: LruHashMap<u64, u8> = LruHashMap::with_max_entries(32768, 0);
 
+/// What is known of processes: process id -> mark. What was not used for longest gives way.
+#[map]
+static MARKS: LruHashMap<u32, ProcessMark> = LruHashMap::with_max_entries(8192, 0);
+
+/// What executed files were found to be: file -> `file_kind`. User space fills it.
+#[map]
+static FILES: LruHashMap<FileKey, u32> = LruHashMap::with_max_entries(4096, 0);
+
+/// Inode numbers of the pipes and UNIX sockets that piped shells have for streams; for a UNIX socket its peer's.
+#[map]
+static SUSPECTS: LruHashMap<u64, u8> = LruHashMap::with_max_entries(4096, 0);
+
+/// What watched connections delivered. User space puts in whom it watches.
+#[map]
+static SAMPLES: HashMap<FlowKey, Sample> = HashMap::with_max_entries(128, BPF_F_NO_PREALLOC);
+
 /// Descriptors that are compared at once. Tables grow in multiples of 64 (`NR_OPEN_DEFAULT`).
 pub const FD_BLOCK: usize = 64;
 
@@ -54,17 +75,27 @@ pub struct Scratch {
     pub files: [File; 3],
     /// A block of the parent's table of `struct file *`.
     pub parent_files: [u64; FD_BLOCK],
+    /// The parent's connected sockets, and their descriptors.
+    pub held_files: [File; HELD_MAX],
+    pub held_fds: [u32; HELD_MAX],
+    /// The beginning of the arguments.
+    pub argv_start: [u8; ARGV_LOOK],
 }
+
+/// Bytes of the arguments that the kernel side looks at itself. A power of two.
+pub const ARGV_LOOK: usize = 128;
 
 /// The programs that the exec program goes on to.
 #[map]
-static STAGES: ProgramArray = ProgramArray::with_max_entries(2, 0);
+static STAGES: ProgramArray = ProgramArray::with_max_entries(4, 0);
 
 /// Index into `STAGES`; user space fills it in this order.
 #[derive(Clone, Copy)]
 pub enum Stage {
-    DescribeProcess = 0,
-    DescribeProgram = 1,
+    ConsiderPiped = 0,
+    DescribeProcess = 1,
+    DescribeHeld = 2,
+    DescribeProgram = 3,
 }
 
 /// Goes on with another program and does not come back; an empty slot loses the record, and is counted.
@@ -148,6 +179,90 @@ pub fn process_ended(tgid: u32, status: u32) {
         status,
     };
     sent_or_lost(EVENTS.output::<ExitRecord>(&exit, 0).is_ok());
+}
+
+/// What a file was found to be.
+#[inline(always)]
+pub fn file_kind(key: &FileKey) -> u32 {
+    // SAFETY: the value is copied at once; a torn word does not exist.
+    unsafe { FILES.get(key) }.copied().unwrap_or(file_kind::UNKNOWN)
+}
+
+/// Bits of `process_mark` of a process.
+#[inline(always)]
+pub fn marks(tgid: u32, start_ns: u64) -> u32 {
+    // SAFETY: the value is copied at once; an entry that is reused meanwhile fails the comparison.
+    match unsafe { MARKS.get(tgid) } {
+        Some(mark) if mark.start_ticks == ticks(start_ns) => mark.flags,
+        _ => 0,
+    }
+}
+
+/// Sets bits of `process_mark`.
+#[inline(always)]
+pub fn mark(tgid: u32, start_ns: u64, flags: u32) {
+    let known = marks(tgid, start_ns);
+    if known & flags != flags {
+        let mark = ProcessMark {
+            start_ticks: ticks(start_ns),
+            flags: known | flags,
+            reserved: 0,
+        };
+        let _ = MARKS.insert(tgid, mark, u64::from(BPF_ANY));
+    }
+}
+
+/// As `/proc` counts time, so that user space can name a process in the same way.
+#[inline(always)]
+fn ticks(start_ns: u64) -> u64 {
+    start_ns / TICK_NS
+}
+
+/// Takes note of what a piped shell has for a stream.
+#[inline(always)]
+pub fn suspect(inode: u64) {
+    let _ = SUSPECTS.insert(inode, 1, u64::from(BPF_ANY));
+}
+
+#[inline(always)]
+pub fn is_suspect(inode: u64) -> bool {
+    // SAFETY: only whether there is a value matters.
+    unsafe { SUSPECTS.get(inode) }.is_some()
+}
+
+/// Reports that a process which may relay for a piped shell connects.
+#[inline(always)]
+pub fn send_connect(tgid: u32, start_ns: u64) {
+    let connect = ConnectRecord {
+        header: header(record::KIND_CONNECT),
+        start_ns,
+        tgid,
+        reserved: 0,
+    };
+    sent_or_lost(EVENTS.output::<ConnectRecord>(&connect, 0).is_ok());
+}
+
+/// Where to keep what this flow delivers, if it is watched.
+#[inline(always)]
+pub fn sample(flow: &FlowKey) -> Option<*mut Sample> {
+    SAMPLES.get_ptr_mut(flow)
+}
+
+/// Copies `length` bytes of a packet; whether it had them.
+///
+/// # Safety
+/// `destination` has room for `length` bytes, and the verifier can see that.
+#[inline(always)]
+pub unsafe fn load_packet(ctx: &SkBuffContext, offset: u32, destination: *mut u8, length: u32) -> bool {
+    // SAFETY: as the caller vouches; the helper checks the packet's length.
+    unsafe { bpf_skb_load_bytes(ctx.skb.skb.cast(), offset, destination.cast(), length) == 0 }
+}
+
+/// Nanoseconds since boot.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_ktime_get_boot_ns() }
 }
 
 /// Asks for a record at the end of this socket.

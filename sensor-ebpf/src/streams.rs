@@ -1,10 +1,10 @@
-//! What a descriptor is. `has_network_socket` is the question asked of every exec on the machine; the rest runs for the
-//! few that it holds for.
+//! What a descriptor is. `may_have_socket` and `is_piped` are the questions asked of every exec on the machine; the rest
+//! runs for the few that they hold for.
 
 use sensor_common::record::{StreamRecord, stream_kind};
 
 use crate::{
-    kernel::{self, Fault, File, Files, Sock},
+    kernel::{self, Fault, File, FileType, Files, Sock},
     maps,
 };
 
@@ -47,6 +47,28 @@ pub fn has_network_socket(files: &[File; 3]) -> Result<bool, Fault> {
         || (stderr != stdout && stderr != stdin && is_network_socket(stderr)?))
 }
 
+/// Whether bytes from another process can come through this: a pipe, a UNIX socket, a pseudo-terminal.
+#[inline(always)]
+pub fn is_piped(file: FileType) -> bool {
+    match file.mode & S_IFMT {
+        S_IFIFO | S_IFSOCK => true,
+        S_IFCHR => is_pseudo_terminal(file.rdev),
+        _ => false,
+    }
+}
+
+/// Whether this is a socket with a network peer, or that waits for one's answer.
+#[inline(always)]
+pub fn is_connected(file: File) -> bool {
+    // include/net/tcp_states.h: all states but CLOSE, TIME_WAIT, LISTEN and what comes after them.
+    const CONNECTED: u32 = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 8;
+
+    let Ok(Some(sock)) = file.socket() else {
+        return false;
+    };
+    matches!(sock.family(), Ok(AF_INET | AF_INET6 | AF_VSOCK)) && CONNECTED >> (sock.state() & 31) & 1 != 0
+}
+
 #[inline(always)]
 fn is_network_socket(file: File) -> Result<bool, Fault> {
     if file.0 == 0 || file.inode()?.mode()? & S_IFMT != S_IFSOCK {
@@ -61,9 +83,34 @@ fn is_network_socket(file: File) -> Result<bool, Fault> {
     Ok(matches!(sock.family()?, AF_INET | AF_INET6 | AF_VSOCK))
 }
 
+/// Whether bytes from another process can come through this, or go to one: a pipe, a socket, either side of a
+/// pseudo-terminal.
+#[inline(always)]
+pub fn carries_bytes(file: File) -> bool {
+    let file = file.file_type();
+    is_piped(file) || file.mode & S_IFMT == S_IFCHR && file.rdev == PTMX
+}
+
 /// Fills in what one stream is, and asks for a record at the end of its socket. A field that can't be read stays zero.
 #[inline(always)]
 pub fn classify(file: File, stream: &mut StreamRecord) -> Result<(), Fault> {
+    describe(file, stream)?;
+    // Nothing tells the end of others, and entries of theirs would stay for good.
+    if matches!(stream.kind, stream_kind::INET | stream_kind::INET6)
+        && matches!(
+            stream.protocol,
+            IPPROTO_TCP | IPPROTO_DCCP | IPPROTO_SCTP | IPPROTO_MPTCP
+        )
+        && let Some(sock) = file.socket()?
+    {
+        maps::watch_socket(sock, stream.inode);
+    }
+    Ok(())
+}
+
+/// Fills in what one stream is.
+#[inline(always)]
+pub fn describe(file: File, stream: &mut StreamRecord) -> Result<(), Fault> {
     if file.0 == 0 {
         stream.kind = stream_kind::CLOSED;
         return Ok(());
@@ -79,7 +126,8 @@ pub fn classify(file: File, stream: &mut StreamRecord) -> Result<(), Fault> {
             }
         }
         S_IFIFO => {
-            let (_, magic) = inode.file_system()?;
+            let (device, magic) = inode.file_system()?;
+            stream.fs_dev = device;
             stream.kind = if magic == PIPEFS_MAGIC {
                 stream_kind::PIPE
             } else {
@@ -88,8 +136,14 @@ pub fn classify(file: File, stream: &mut StreamRecord) -> Result<(), Fault> {
         }
         S_IFCHR => {
             stream.rdev = inode.rdev();
-            if is_terminal(stream.rdev) {
+            if stream.rdev == PTMX {
+                stream.kind = stream_kind::TERMINAL_MASTER;
+                let slave = file.terminal_slave()?;
+                stream.peer_inode = slave.number();
+                (stream.fs_dev, _) = slave.file_system()?;
+            } else if is_terminal(stream.rdev) {
                 stream.kind = stream_kind::TERMINAL;
+                (stream.fs_dev, _) = inode.file_system()?;
             }
         }
         S_IFREG => stream.kind = stream_kind::FILE,
@@ -126,13 +180,6 @@ fn socket(sock: Sock, stream: &mut StreamRecord) -> Result<(), Fault> {
             if stream.protocol == IPPROTO_TCP && stream.socket_type == SOCK_STREAM {
                 stream.bytes_received = sock.tcp_bytes_received();
             }
-            // Nothing tells the end of others, and entries of theirs would stay for good.
-            if matches!(
-                stream.protocol,
-                IPPROTO_TCP | IPPROTO_DCCP | IPPROTO_SCTP | IPPROTO_MPTCP
-            ) {
-                maps::watch_socket(sock, stream.inode);
-            }
         }
         AF_VSOCK => {
             stream.kind = stream_kind::VSOCK;
@@ -155,5 +202,14 @@ fn socket(sock: Sock, stream: &mut StreamRecord) -> Result<(), Fault> {
 /// to 143 are pseudo-terminals.
 #[inline(always)]
 fn is_terminal(rdev: u32) -> bool {
-    matches!(rdev >> 20, 4 | 5 | 136..=143)
+    matches!(rdev >> 20, 4 | 5) || is_pseudo_terminal(rdev)
 }
+
+/// The slave side.
+#[inline(always)]
+fn is_pseudo_terminal(rdev: u32) -> bool {
+    matches!(rdev >> 20, 136..=143)
+}
+
+/// Major 5, minor 2: `/dev/ptmx`.
+const PTMX: u32 = 5 << 20 | 2;

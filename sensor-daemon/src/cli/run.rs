@@ -20,18 +20,19 @@ use tracing::{debug, info, warn};
 use super::{Format, MinSeverity};
 use crate::{
     detect::{Engine, Incident, Settings},
-    enrich::{host, identity::Identities},
+    enrich::host,
     finding,
     health::{
         doctor::{self, Verdict},
         self_test::{SelfTest, SelfTestError},
     },
-    model::{Host, Losses, Observation},
+    model::{Exec, Host, Losses, Observation},
     sinks::stdout::{self, Stdout},
     sources::{
         ebpf::{self, CounterMap, Events, LoadError, LoadOptions, decode, missed::MissedRuns},
-        procfs::{Ancestry, LiveWorld},
+        procfs::Ancestry,
         running,
+        world::LiveWorld,
     },
 };
 
@@ -94,10 +95,7 @@ async fn watch(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCo
             min_severity: arguments.min_severity.into(),
         }),
         ancestry: Ancestry::default(),
-        world: LiveWorld {
-            same_process_ids: host::sees_host_process_ids().unwrap_or(false),
-        },
-        identities: Identities::default(),
+        world: LiveWorld::new(programs, host::sees_host_process_ids().unwrap_or(false)),
         host: host::host(),
         human: arguments.format == Format::Human || (arguments.format == Format::Auto && terminal),
         colour: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
@@ -109,7 +107,7 @@ async fn watch(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCo
     };
 
     self_test(&mut sensor, &mut events).await?;
-    sensor.find_running(&mut programs);
+    sensor.find_running();
     info!(
         host = sensor.host.hostname,
         kernel = sensor.host.kernel,
@@ -241,8 +239,6 @@ struct Sensor {
     ancestry: Ancestry,
     /// Answers the engine.
     world: LiveWorld,
-    /// Remembers files.
-    identities: Identities,
     host: Host,
     /// For people, not JSON.
     human: bool,
@@ -286,33 +282,55 @@ impl Sensor {
 
     fn observe(&mut self, mut observation: Observation) {
         if let Observation::Exec(exec) = &mut observation {
-            let exec = exec.as_mut();
-            exec.program = self.identities.of_exec(exec);
-            self.ancestry
-                .complete(&mut exec.ancestors, exec.time, &mut self.identities);
+            self.complete(exec);
         }
+        self.world.turn();
         let due = self.engine.observe(observation, &self.world);
+        self.world.grant(self.engine.take_wishes());
         self.emit(due);
     }
 
+    /// Adds what user space alone can know.
+    fn complete(&mut self, exec: &mut Exec) {
+        let mut identities = self.world.identities.borrow_mut();
+        let multicall;
+        (exec.program, multicall) = identities.of_exec(exec);
+        if !exec.executable.memfd && exec.executable.inode != 0 {
+            let learned = self
+                .world
+                .programs
+                .borrow_mut()
+                .learn_file(&exec.executable, exec.program.kind, multicall);
+            if let Err(error) = learned {
+                debug!("the kernel side does not take what a file is: {error}");
+            }
+        }
+        self.ancestry.complete(&mut exec.ancestors, exec.time, &mut identities);
+    }
+
     /// Reports takeovers that are older than the sensor.
-    fn find_running(&mut self, programs: &mut ebpf::Programs) {
-        for exec in running::find(host::now(), &mut self.identities) {
+    fn find_running(&mut self) {
+        let running = running::find(host::now(), &mut self.world.identities.borrow_mut());
+        for exec in running {
             for process in [Some(exec.process), exec.parent().map(|parent| parent.process)]
                 .into_iter()
                 .flatten()
             {
-                if let Err(error) = programs.track(process) {
+                if let Err(error) = self.world.programs.borrow_mut().track(process) {
                     debug!("the end of process {} will not be seen at once: {error}", process.pid);
                 }
             }
+            self.world.turn();
             let due = self.engine.observe(Observation::Exec(Box::new(exec)), &self.world);
+            self.world.grant(self.engine.take_wishes());
             self.emit(due);
         }
     }
 
     fn tick(&mut self) {
+        self.world.turn();
         let due = self.engine.tick(host::now(), &self.world);
+        self.world.grant(self.engine.take_wishes());
         self.emit(due);
     }
 

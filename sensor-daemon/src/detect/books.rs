@@ -86,6 +86,15 @@ impl Books {
         self.by_socket.get(&inode).copied()
     }
 
+    /// The newest open incident that a process is tied to.
+    pub(super) fn of_process(&self, process: ProcessId) -> Option<Key> {
+        self.by_process
+            .range((process, Key::MIN)..=(process, Key::MAX))
+            .rev()
+            .map(|&(_, key)| key)
+            .find(|key| self.incidents.get(key).is_some_and(Tracked::is_active))
+    }
+
     /// An incident that a process is tied to; the tie is cut.
     pub(super) fn untie(&mut self, process: ProcessId) -> Option<Key> {
         let pair = *self

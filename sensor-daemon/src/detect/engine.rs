@@ -3,14 +3,18 @@
 //! Everything that a watched process can repeat at will (execs, exits, ends and new beginnings on one socket) leads to
 //! paced snapshots only.
 
-use crate::model::{BootTime, Exec, Exit, Observation, ProcessId, SocketClosed};
+use crate::model::{BootTime, Direction, Exec, Exit, Hop, Observation, ProcessId, Socket, SocketClosed};
 
 use super::{
-    EndReason, Incident, Settings, World,
+    EndReason, Incident, Settings, Wish, World,
     books::{Books, Key},
+    flows::Flows,
+    loops::Loops,
     pacing::INTERVAL_MIN,
+    piped,
     rule::{self, Verdict},
     services::Services,
+    suspects::Suspects,
     tracked::{COMMANDS_MAX, Judgement, Look, Ties, Tracked},
 };
 
@@ -26,11 +30,15 @@ const COMMANDS_MIN: usize = 4;
 /// [`Engine::tick`] when [`Engine::next_deadline`] is reached.
 #[derive(Debug)]
 pub struct Engine {
-    settings: Settings,
+    pub(super) settings: Settings,
     /// The latest time that was heard of: observations of different processors may overtake each other.
-    now: BootTime,
-    books: Books,
+    pub(super) now: BootTime,
+    pub(super) books: Books,
     services: Services,
+    pub(super) suspects: Suspects,
+    pub(super) loops: Loops,
+    pub(super) flows: Flows,
+    pub(super) wishes: Vec<Wish>,
     evicted: u64,
 }
 
@@ -43,6 +51,10 @@ impl Engine {
             now: BootTime::default(),
             books: Books::default(),
             services: Services::default(),
+            suspects: Suspects::default(),
+            loops: Loops::default(),
+            flows: Flows::default(),
+            wishes: Vec::new(),
             evicted: 0,
         }
     }
@@ -53,7 +65,12 @@ impl Engine {
         match observation {
             Observation::Exec(exec) => {
                 self.advance(exec.time, &mut out);
-                self.exec(*exec, &mut out);
+                if piped::is_piped(&exec) {
+                    self.piped(*exec, world, &mut out);
+                } else {
+                    self.drop_suspect(exec.process);
+                    self.exec(*exec, &mut out);
+                }
             }
             Observation::Exit(Exit {
                 time,
@@ -67,14 +84,24 @@ impl Engine {
                 self.advance(time, &mut out);
                 self.socket_closed(inode, &mut out);
             }
+            Observation::Connect(connect) => {
+                self.advance(connect.time, &mut out);
+                self.connect(connect, world, &mut out);
+            }
         }
         out
+    }
+
+    /// What the source of the observations should do from now on; each is said once.
+    pub fn take_wishes(&mut self) -> Vec<Wish> {
+        std::mem::take(&mut self.wishes)
     }
 
     /// Does what is due at `now`: paced snapshots, and a look at the processes of open incidents.
     pub fn tick(&mut self, now: BootTime, world: &dyn World) -> Vec<Incident> {
         let mut out = Vec::new();
         self.advance(now, &mut out);
+        self.tick_piped(world, &mut out);
         while let Some((at, key)) = self.books.next_timer()
             && at <= self.now
         {
@@ -98,7 +125,8 @@ impl Engine {
     /// When to call [`Engine::tick`] at the latest. `None` while nothing is open and nothing is left to say.
     #[must_use]
     pub fn next_deadline(&self) -> Option<BootTime> {
-        self.books.next_timer().map(|(at, _)| at)
+        let incidents = self.books.next_timer().map(|(at, _)| at);
+        [incidents, self.next_piped()].into_iter().flatten().min()
     }
 
     /// The sensor stops: the last snapshot of every incident that was spoken of and is open, or has something left to
@@ -140,7 +168,7 @@ impl Engine {
     fn exec(&mut self, exec: Exec, out: &mut Vec<Incident>) {
         let ties = Ties::of(&exec);
         if let Some(key) = self.books.of_sockets(&ties.sockets) {
-            return self.join(key, exec, &ties, out);
+            return self.join_socket(key, exec, &ties, out);
         }
         let judgement = match rule::judge(&exec, |socket| self.services.serve(&exec, socket)) {
             Verdict::Takeover(takeover) => Some((Judgement::from(&takeover), takeover.primary.clone())),
@@ -151,18 +179,27 @@ impl Engine {
         let Some((judgement, primary)) = judgement else {
             return;
         };
-        self.make_room(out);
-        let look_at = BootTime(self.now.0.saturating_add(LOOK_EVERY));
-        let mut incident = Tracked::new(exec, judgement, look_at);
-        // The primary socket comes first: the finding's id is derived from it.
-        incident.add_socket(&primary);
-        let key = self.books.insert(incident);
-        self.books.tie(key, &ties);
-        self.say_if_severe(key, true, out);
+        self.open(exec, judgement, &primary, &ties, out);
     }
 
     /// Takes an exec on a socket of an incident that is known.
-    fn join(&mut self, key: Key, exec: Exec, ties: &Ties, out: &mut Vec<Incident>) {
+    fn join_socket(&mut self, key: Key, exec: Exec, ties: &Ties, out: &mut Vec<Incident>) {
+        let judgement = match rule::judge(&exec, |_| false) {
+            Verdict::Takeover(takeover) => Some(Judgement::from(&takeover)),
+            Verdict::Service | Verdict::Nothing => None,
+        };
+        self.join_tied(key, exec, judgement, ties, out);
+    }
+
+    /// Takes an exec that belongs to an incident that is known.
+    pub(super) fn join_tied(
+        &mut self,
+        key: Key,
+        exec: Exec,
+        judgement: Option<Judgement>,
+        ties: &Ties,
+        out: &mut Vec<Incident>,
+    ) {
         let again = self.books.get(key).is_some_and(|incident| !incident.is_active());
         if again {
             self.make_room(out);
@@ -175,10 +212,6 @@ impl Engine {
         if again {
             incident.look_at = BootTime(self.now.0.saturating_add(LOOK_EVERY));
         }
-        let judgement = match rule::judge(&exec, |_| false) {
-            Verdict::Takeover(takeover) => Some(Judgement::from(&takeover)),
-            Verdict::Service | Verdict::Nothing => None,
-        };
         let rose = incident.absorb(exec, judgement, keep);
         let at_once = rose || (again && incident.pace.rested(self.now));
         self.services.remove(ties.process);
@@ -188,6 +221,7 @@ impl Engine {
 
     fn exit(&mut self, process: ProcessId, world: &dyn World, out: &mut Vec<Incident>) {
         self.services.remove(process);
+        self.drop_suspect(process);
         while let Some(key) = self.books.untie(process) {
             let Some(incident) = self.books.get_mut(key) else {
                 continue;
@@ -265,7 +299,7 @@ impl Engine {
         }
     }
 
-    fn say_if_severe(&mut self, key: Key, at_once: bool, out: &mut Vec<Incident>) {
+    pub(super) fn say_if_severe(&mut self, key: Key, at_once: bool, out: &mut Vec<Incident>) {
         match self.books.get(key) {
             Some(incident) if incident.severity() >= self.settings.min_severity => {
                 let first = !incident.pace.has_spoken();
@@ -296,7 +330,7 @@ impl Engine {
     }
 
     /// Lets go of the incident that has been still for longest while there are too many.
-    fn make_room(&mut self, out: &mut Vec<Incident>) {
+    pub(super) fn make_room(&mut self, out: &mut Vec<Incident>) {
         while let Some(key) = self.books.surplus() {
             self.evicted += 1;
             self.forget(key, out);
@@ -310,10 +344,22 @@ impl Engine {
         }
     }
 
+    /// Whether this takeover is somebody's ordinary work.
+    pub(super) fn is_excepted(
+        &self,
+        _exec: &Exec,
+        _relays: &[Hop],
+        _sockets: &[Socket],
+        _direction: Direction,
+    ) -> bool {
+        false
+    }
+
     #[cfg(test)]
     pub(super) fn check(&self) {
         self.books.check();
         assert!(self.services.len() <= 4096);
+        assert!(self.suspects.len() <= 1024 && self.loops.len() <= 256 && self.flows.len() <= 64);
     }
 }
 

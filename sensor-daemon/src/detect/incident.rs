@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::model::{
-    Ancestor, BootTime, Credentials, Direction, Exec, Executable, ProcessId, Program, Socket, Stream, Text,
+    Ancestor, BootTime, Credentials, Direction, Exec, Executable, Hop, ProcessId, Program, Socket, Stream, Text,
 };
 
 /// How bad an incident is.
@@ -237,8 +237,10 @@ pub struct Incident {
     pub new_commands: u64,
     /// Its sockets. The first one is the primary socket, from which its id is derived.
     pub sockets: Vec<Socket>,
-    /// Which of the shell's streams are such a socket.
+    /// Which of the shell's streams are such a socket, or are carried to one.
     pub carried: [bool; 3],
+    /// The processes that carry them, from the shell to the socket; empty if the streams are the socket itself.
+    pub relays: Vec<Hop>,
     /// Every socket's peer is this host itself.
     pub loopback: bool,
     /// What was seen that makes it a takeover, as one sentence.
@@ -260,10 +262,12 @@ impl Incident {
         &self.shell.ancestors
     }
 
-    /// The socket that is the shell's input, if one is.
+    /// The socket that is the shell's input, or that its input is carried from, if one is.
     #[must_use]
     pub fn input(&self) -> Option<&Socket> {
-        self.shell.streams[0].socket().filter(|_| self.carried[0])
+        let own = self.shell.streams[0].socket();
+        let socket = if self.relays.is_empty() { own } else { self.primary() };
+        socket.filter(|_| self.carried[0])
     }
 
     /// Nanoseconds from its first exec to its end or its last change.

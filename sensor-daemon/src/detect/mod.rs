@@ -5,7 +5,11 @@
 //! Observations come from `sources/`; the snapshots of incidents go to `finding/`.
 //!
 //! - `rule`: what one exec is evidence of, with `argv` and `dialect` for "does this shell read its input"
-//! - `engine`: from evidence to incidents: which one, when it opens, ends, speaks
+//! - `relay`: what a shell is evidence of whose streams others carry, with `trace` for the way to the socket
+//! - `wire`: whether a command is what a connection has just delivered
+//! - `engine`: from evidence to incidents: which one, when it opens, ends, speaks; `piped`: the part of it that deals with
+//!   execs without a socket, with `suspects` (shells whose way to a socket is not known) and `loops` (programs that hold a
+//!   connection and run commands), and `flows` (the connections that are watched for them)
 //! - `tracked`: one incident; `books`: all of them; `pacing`: the pace of one; `services`: what serves a connection and is left alone
 //! - `incident`: what is handed out
 
@@ -13,21 +17,29 @@ mod argv;
 mod books;
 mod dialect;
 mod engine;
+mod flows;
 mod incident;
+mod loops;
 mod pacing;
+mod piped;
+mod relay;
 mod rule;
 mod services;
+mod suspects;
+mod trace;
 mod tracked;
+pub mod wire;
 
 #[cfg(test)]
 mod tests;
 
-use crate::model::ProcessId;
+use crate::model::{BootTime, Flow, Holder, ProcessId, Stream, Text};
 
 pub use self::{
     engine::Engine,
     incident::{Command, EndReason, Incident, Severity, State, Technique},
     tracked::COMMANDS_MAX,
+    wire::Delivery,
 };
 
 /// What the engine may ask of the outside world.
@@ -37,6 +49,29 @@ pub trait World {
     /// Where that can't be told (no right to look), the answer is yes: an incident that ends too early is worse than one
     /// that ends late.
     fn holds_socket(&self, process: ProcessId, inode: u64) -> bool;
+
+    /// Whether that very process is alive. Where that can't be told, the answer is yes.
+    fn is_alive(&self, process: ProcessId) -> bool;
+
+    /// Who has the other end of this pipe, terminal or UNIX socket open, each with everything else of theirs that bytes
+    /// travel through. Of a pipe, everybody who has it open.
+    fn opposite(&self, stream: &Stream) -> Vec<Holder>;
+
+    /// What a watched flow delivered after `since`, held against the texts of a command.
+    fn delivered(&self, flow: Flow, since: BootTime, texts: &[Text]) -> Delivery;
+}
+
+/// What the engine would like the source of its observations to do from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Report, or stop reporting, what this process executes.
+    Session(ProcessId, bool),
+    /// Report it when this process connects to somebody.
+    Neighbour(ProcessId),
+    /// Sample what this flow delivers.
+    Watch(Flow),
+    /// Stop that.
+    Unwatch(Flow),
 }
 
 /// What the engine can be told.

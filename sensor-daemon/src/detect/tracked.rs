@@ -9,6 +9,7 @@ use super::{
     Command, EndReason, Incident, Severity, State, Technique, World,
     incident::{carried, cut_arguments},
     pacing::Pace,
+    relay::Relay,
     rule::{self, Takeover},
 };
 
@@ -41,12 +42,45 @@ pub(super) enum Look {
     Free,
 }
 
-/// An adopted judgement.
-#[derive(Clone, Copy, Debug)]
+/// A judgement, to be adopted.
+#[derive(Clone, Debug)]
 pub(super) struct Judgement {
-    severity: Severity,
-    technique: Technique,
-    direction: Direction,
+    pub(super) severity: Severity,
+    pub(super) technique: Technique,
+    pub(super) direction: Direction,
+    pub(super) proof: Proof,
+}
+
+/// What a judgement rests on.
+#[derive(Clone, Debug)]
+pub(super) enum Proof {
+    /// A standard stream is the socket.
+    Streams,
+    /// Other processes carry the streams to the socket.
+    Relay(Box<Relay>),
+    /// The parent holds the socket, which had just delivered the command's text.
+    Delivered(Box<Socket>),
+    /// The parent holds the socket.
+    Held(Box<Socket>),
+}
+
+impl Proof {
+    fn evidence(&self, exec: &Exec, technique: Technique) -> String {
+        match self {
+            Self::Streams => rule::evidence(exec, technique),
+            Self::Relay(relay) => relay.evidence(),
+            Self::Delivered(socket) => held(
+                socket,
+                " The command's text is what that connection had just delivered.",
+            ),
+            Self::Held(socket) => held(socket, " Nothing shows that the command came over it."),
+        }
+    }
+}
+
+fn held(socket: &Socket, rest: &str) -> String {
+    let descriptor = socket.parent_fd.unwrap_or_default();
+    format!("Its parent holds a network connection as descriptor {descriptor} and runs it by itself.{rest}")
 }
 
 impl From<&Takeover<'_>> for Judgement {
@@ -61,12 +95,13 @@ impl From<&Takeover<'_>> for Judgement {
             severity,
             technique,
             direction,
+            proof: Proof::Streams,
         }
     }
 }
 
 impl Judgement {
-    fn strength(self) -> (Severity, bool) {
+    fn strength(&self) -> (Severity, bool) {
         (self.severity, self.technique.is_shell())
     }
 }
@@ -108,7 +143,6 @@ type Open = bool;
 impl Tracked {
     pub(super) fn new(exec: Exec, judgement: Judgement, look_at: BootTime) -> Self {
         Self {
-            judgement,
             pace: Pace::default(),
             deadline: None,
             look_at,
@@ -117,7 +151,8 @@ impl Tracked {
             updated: exec.time,
             ended: None,
             opened: exec.time,
-            evidence: rule::evidence(&exec, judgement.technique),
+            evidence: judgement.proof.evidence(&exec, judgement.technique),
+            judgement,
             shell: kept(exec),
             commands: VecDeque::new(),
             execs: 1,
@@ -150,14 +185,26 @@ impl Tracked {
             }
             return false;
         };
+        self.evidence = judgement.proof.evidence(&exec, judgement.technique);
+        let rose = judgement.severity > severity;
         self.judgement = judgement;
-        self.evidence = rule::evidence(&exec, judgement.technique);
         let weaker = std::mem::replace(&mut self.shell, kept(exec));
         // It is the oldest of all commands.
         if self.commands.len() < keep {
             self.commands.push_front(Command::from(*weaker));
         }
-        judgement.severity > severity
+        rose
+    }
+
+    /// Further proof for the shell that is known; whether that raised the severity.
+    pub(super) fn raise(&mut self, severity: Severity, proof: &str) -> bool {
+        let rose = severity > self.judgement.severity;
+        if rose {
+            self.judgement.severity = severity;
+            self.evidence.push(' ');
+            self.evidence.push_str(proof);
+        }
+        rose
     }
 
     /// Takes note of a socket, or of its new state; whether it is one of the incident's now.
@@ -262,7 +309,11 @@ impl Tracked {
         };
         let mut held = false;
         for &process in self.processes.keys().take(LOOK_MAX) {
-            held = open().any(|inode| world.holds_socket(process, inode));
+            held = match self.judgement.proof {
+                // The socket is somebody else's.
+                Proof::Relay(_) => world.is_alive(process),
+                _ => open().any(|inode| world.holds_socket(process, inode)),
+            };
             if held {
                 break;
             }
@@ -285,7 +336,12 @@ impl Tracked {
             severity,
             technique,
             direction,
+            ref proof,
         } = self.judgement;
+        let (relays, carried) = match proof {
+            Proof::Relay(relay) => (relay.hops(), relay.carried()),
+            _ => (Vec::new(), carried(&self.shell.streams)),
+        };
         let command_count = self.execs - u64::from(technique.is_shell());
         let new_commands = command_count.saturating_sub(self.commands_shown);
         self.commands_shown = command_count;
@@ -313,7 +369,8 @@ impl Tracked {
             command_count,
             new_commands,
             sockets: self.sockets.iter().map(|(socket, _)| socket.clone()).collect(),
-            carried: carried(&self.shell.streams),
+            carried,
+            relays,
             loopback: self.sockets.iter().all(|(socket, _)| socket.remote.is_loopback()),
             evidence: self.evidence.clone(),
             monitoring_ended,

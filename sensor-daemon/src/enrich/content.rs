@@ -37,6 +37,8 @@ const MARKERS: &[(&[&str], ProgramKind, &str)] = &[
     (&["ruby_run_node"], ProgramKind::Interpreter, "ruby"),
     (&["LUA_INIT", "LUA_PATH"], ProgramKind::Interpreter, "lua"),
     (&["PHP_INI_SCAN_DIR"], ProgramKind::Interpreter, "php"),
+    (&["NCAT_REMOTE_ADDR", "NCAT_LOCAL_PORT"], ProgramKind::Relay, "ncat"),
+    (&["socat by Gerhard Rieger"], ProgramKind::Relay, "socat"),
 ];
 
 /// Bytes of a file that are searched. Shells are one or two megabytes; a static interpreter may be more.

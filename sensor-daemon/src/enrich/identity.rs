@@ -19,6 +19,32 @@ const INTERPRETERS: &[&str] = &[
     "awk", "gawk", "mawk", "nawk", "sbcl",
 ];
 
+/// Programs made to carry bytes between their input and output and a network.
+const RELAYS: &[&str] = &[
+    "nc",
+    "ncat",
+    "netcat",
+    "nc.openbsd",
+    "nc.traditional",
+    "socat",
+    "socat1",
+    "telnet",
+    "telnet.netkit",
+    "inetutils-telnet",
+    "openssl",
+    "curl",
+    "cryptcat",
+    "sbd",
+    "dbd",
+    "rcat",
+    "rustcat",
+    "websocat",
+    "stunnel",
+    "stunnel4",
+    "gs-netcat",
+    "ncat.openssl",
+];
+
 /// One file, many programs: which one is the first argument's, or the second's after the file's own name.
 pub(super) const MULTICALL: &[&str] = &["busybox", "toybox"];
 
@@ -29,8 +55,8 @@ pub struct Identities {
 }
 
 impl Identities {
-    /// What a program that was just executed is.
-    pub fn of_exec(&mut self, exec: &Exec) -> Program {
+    /// What a program that was just executed is, and whether its file is many programs.
+    pub fn of_exec(&mut self, exec: &Exec) -> (Program, bool) {
         let Exec {
             process,
             comm,
@@ -41,10 +67,11 @@ impl Identities {
         if executable.memfd {
             // A file that never was on disk, run with a socket for its streams: nothing to read, nothing to trust.
             let name = executable.path.as_ref().map_or(&b"memfd"[..], Text::file_name);
-            return Program {
+            let program = Program {
                 kind: ProgramKind::Shell,
                 name: String::from_utf8_lossy(name).into_owned(),
             };
+            return (program, false);
         }
         self.identify(executable.path.as_ref(), comm, argv, |reader| {
             // Through the process, so that its own mount namespace, a deleted file and a replaced one make no difference.
@@ -64,6 +91,7 @@ impl Identities {
         self.identify(path, comm, argv, |reader| {
             reader.ask([format!("/proc/{pid}/exe").into_bytes()], None)
         })
+        .0
     }
 
     fn identify(
@@ -72,33 +100,36 @@ impl Identities {
         comm: &Text,
         argv: &[Text],
         content: impl FnOnce(&mut Reader) -> Option<Found>,
-    ) -> Program {
+    ) -> (Program, bool) {
         let name = String::from_utf8_lossy(path.map_or(comm.as_bytes(), Text::file_name)).into_owned();
         if let Some(program) = by_name(&name, argv) {
-            return program;
+            return (program, is_multicall(&name));
         }
+        let other = |name| Program {
+            kind: ProgramKind::Other,
+            name,
+        };
         match content(&mut self.reader) {
-            Some((_, multicall)) if MULTICALL.contains(&multicall) => applet(argv).unwrap_or(Program {
-                kind: ProgramKind::Other,
-                name,
-            }),
-            Some((kind, canonical)) => Program {
-                kind,
-                name: canonical.to_owned(),
-            },
-            None => Program {
-                kind: ProgramKind::Other,
-                name,
-            },
+            Some((_, multicall)) if MULTICALL.contains(&multicall) => {
+                (applet(argv).unwrap_or_else(|| other(name)), true)
+            }
+            Some((kind, canonical)) => {
+                let name = canonical.to_owned();
+                (Program { kind, name }, false)
+            }
+            None => (other(name), false),
         }
     }
 }
 
-fn by_name(name: &str, argv: &[Text]) -> Option<Program> {
-    if MULTICALL
+fn is_multicall(name: &str) -> bool {
+    MULTICALL
         .iter()
         .any(|multicall| name == *multicall || name.strip_suffix("-static") == Some(multicall))
-    {
+}
+
+fn by_name(name: &str, argv: &[Text]) -> Option<Program> {
+    if is_multicall(name) {
         return applet(argv).or_else(|| {
             Some(Program {
                 kind: ProgramKind::Other,
@@ -111,6 +142,8 @@ fn by_name(name: &str, argv: &[Text]) -> Option<Program> {
         ProgramKind::Shell
     } else if INTERPRETERS.contains(&unversioned) {
         ProgramKind::Interpreter
+    } else if RELAYS.contains(&name) {
+        ProgramKind::Relay
     } else {
         return None;
     };
@@ -134,6 +167,8 @@ fn applet(argv: &[Text]) -> Option<Program> {
     let applet = if is_shell(&first) { first } else { second? };
     let kind = if is_shell(&applet) {
         ProgramKind::Shell
+    } else if RELAYS.contains(&applet.as_str()) {
+        ProgramKind::Relay
     } else {
         ProgramKind::Other
     };
@@ -173,14 +208,14 @@ mod tests {
 
     #[test]
     fn applets_decide_what_a_multicall_binary_is() {
-        use ProgramKind::{Other, Shell};
+        use ProgramKind::{Other, Relay, Shell};
         for (argv, expected) in [
             (&["sh", "-i"][..], (Shell, "sh")),
             (&["busybox", "sh"], (Shell, "sh")),
             (&["/bin/busybox", "ash", "-c", "x"], (Shell, "ash")),
             (&["-sh"], (Shell, "sh")),
             (&["busybox", "cat"], (Other, "cat")),
-            (&["busybox", "nc", "sh"], (Other, "nc")),
+            (&["busybox", "nc", "sh"], (Relay, "nc")),
             (&["busybox"], (Other, "busybox")),
         ] {
             let (kind, name) = kind("busybox", argv).unwrap();

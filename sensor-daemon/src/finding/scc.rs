@@ -213,7 +213,9 @@ fn mitre_attack(incident: &Incident) -> MitreAttack {
         primary_tactic: "EXECUTION",
         primary_techniques: match incident.shell.program.kind {
             ProgramKind::Interpreter => &["COMMAND_AND_SCRIPTING_INTERPRETER"],
-            ProgramKind::Shell | ProgramKind::Other => &["COMMAND_AND_SCRIPTING_INTERPRETER", "UNIX_SHELL"],
+            ProgramKind::Shell | ProgramKind::Relay | ProgramKind::Other => {
+                &["COMMAND_AND_SCRIPTING_INTERPRETER", "UNIX_SHELL"]
+            }
         },
         additional_tactics: &["COMMAND_AND_CONTROL"],
         version: "17",

@@ -3,14 +3,18 @@
 //! Sources (`sources/`) make it, the engine (`detect/`) judges it. All of it serializes, so that what one machine saw
 //! can be replayed on another.
 
+mod flow;
 mod program;
+mod route;
 mod socket;
 mod text;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    flow::Flow,
     program::{Program, ProgramKind},
+    route::{Hop, Route},
     socket::{Direction, Endpoint, Socket, SocketState, Transport},
     text::Text,
 };
@@ -39,8 +43,8 @@ pub struct ProcessId {
     pub start: BootTime,
 }
 
-/// Nanoseconds of one tick of `/proc/PID/stat`: `USER_HZ` is 100 on every architecture that Rust and BPF share.
-const TICK_NS: u64 = 10_000_000;
+/// Nanoseconds of one tick of `/proc/PID/stat`.
+const TICK_NS: u64 = sensor_common::record::TICK_NS;
 
 impl ProcessId {
     /// From a start in nanoseconds since boot.
@@ -57,18 +61,26 @@ impl ProcessId {
             start: BootTime(ticks.saturating_mul(TICK_NS)),
         }
     }
+
+    /// Its start in ticks since boot.
+    #[must_use]
+    pub fn start_ticks(self) -> u64 {
+        self.start.0 / TICK_NS
+    }
 }
 
 /// Something that a source saw.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Observation {
-    /// A process executed a program and has a network socket among its standard streams.
+    /// A process executed a program that may be driven through a socket.
     Exec(Box<Exec>),
     /// A process that an earlier exec spoke of ended.
     Exit(Exit),
     /// A socket that an earlier exec spoke of closed.
     SocketClosed(SocketClosed),
+    /// A process that may relay for a piped shell connects to somebody.
+    Connect(Connect),
 }
 
 /// One exec, as it stood when the new program had not run an instruction yet.
@@ -101,6 +113,9 @@ pub struct Exec {
     pub namespaces: Namespaces,
     /// stdin, stdout, stderr.
     pub streams: [Stream; 3],
+    /// Connections that the parent held, looked for only where no stream is one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<Socket>,
     /// The parent first, then upwards.
     pub ancestors: Vec<Ancestor>,
 }
@@ -143,6 +158,10 @@ pub struct Executable {
     pub device: u32,
     /// Owner of the file.
     pub owner: u32,
+    /// Bytes.
+    pub size: u64,
+    /// Second of its last change, since 1970.
+    pub changed: u64,
     /// Lives in memory only (`memfd_create(2)`).
     pub memfd: bool,
     /// Has no name in the file system any more.
@@ -221,11 +240,24 @@ pub enum Stream {
     Fifo {
         /// Its inode number.
         inode: u64,
+        /// Device of its file system, kernel's internal form.
+        fs: u32,
     },
-    /// A terminal.
+    /// A terminal; of a pseudo-terminal the slave side, where programs run.
     Terminal {
         /// Its device, kernel's internal form (major << 20 | minor).
         device: u32,
+        /// Its inode number.
+        inode: u64,
+        /// Device of its file system: every container has a numbering of its own.
+        fs: u32,
+    },
+    /// The master side of a pseudo-terminal, which carries what its slave's programs read and write.
+    TerminalMaster {
+        /// Inode number of the slave.
+        slave: u64,
+        /// Device of the file system that the slave is in.
+        fs: u32,
     },
     /// A regular file.
     File {
@@ -248,6 +280,33 @@ impl Stream {
         }
     }
 
+    /// Whether another process can be at the other end of it, who may pass on what comes through a socket.
+    #[must_use]
+    pub fn is_piped(&self) -> bool {
+        match self {
+            Self::Unix { .. } | Self::Pipe { .. } | Self::Fifo { .. } => true,
+            // 136 to 143 are pseudo-terminals (Documentation/admin-guide/devices.txt).
+            Self::Terminal { device, .. } => (136..=143).contains(&(device >> 20)),
+            _ => false,
+        }
+    }
+
+    /// The inode number, where one tells it from others of its kind.
+    #[must_use]
+    pub fn inode(&self) -> Option<u64> {
+        match self {
+            Self::Socket(socket) => Some(socket.inode),
+            Self::Unix { inode, .. }
+            | Self::OtherSocket { inode }
+            | Self::Pipe { inode }
+            | Self::Fifo { inode, .. }
+            | Self::Terminal { inode, .. }
+            | Self::TerminalMaster { slave: inode, .. }
+            | Self::File { inode } => Some(*inode),
+            Self::Other | Self::Closed => None,
+        }
+    }
+
     /// The stream's kind as one word.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -258,6 +317,7 @@ impl Stream {
             Self::Pipe { .. } => "pipe",
             Self::Fifo { .. } => "fifo",
             Self::Terminal { .. } => "terminal",
+            Self::TerminalMaster { .. } => "terminal master",
             Self::File { .. } => "file",
             Self::Other => "other",
             Self::Closed => "closed",
@@ -274,6 +334,49 @@ pub struct Exit {
     pub process: ProcessId,
     /// Wait status, as `wait(2)` gives it.
     pub status: u32,
+}
+
+/// A process connects to somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connect {
+    /// When.
+    pub time: BootTime,
+    /// Which.
+    pub process: ProcessId,
+}
+
+/// A process and those of its descriptors that bytes travel through.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Holder {
+    /// Which.
+    pub process: ProcessId,
+    /// Process id of its parent.
+    pub parent: u32,
+    /// The kernel's short name of it.
+    pub comm: Text,
+    /// Its executable.
+    pub path: Option<Text>,
+    /// That path leads to this executable for the host as well, not only in a mount namespace of its own.
+    pub host_path: bool,
+    /// What its executable is.
+    pub program: Program,
+    /// Its sockets, pipes and terminals, by number.
+    pub descriptors: Vec<Descriptor>,
+}
+
+/// An open descriptor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    /// Its number.
+    pub fd: u32,
+    /// What it is.
+    pub stream: Stream,
+    /// Open for reading.
+    pub read: bool,
+    /// Open for writing.
+    pub write: bool,
 }
 
 /// The end of a socket.

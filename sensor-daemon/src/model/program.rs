@@ -10,6 +10,8 @@ pub enum ProgramKind {
     Shell,
     /// A language interpreter that executes what it reads: python, perl, ruby, …
     Interpreter,
+    /// A program made to carry bytes between its input and output and a network: nc, socat, telnet, …
+    Relay,
     /// Any other.
     #[default]
     Other,

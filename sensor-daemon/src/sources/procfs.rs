@@ -4,7 +4,6 @@
 use std::{collections::HashMap, fs, io::Read as _, os::unix::ffi::OsStrExt as _};
 
 use crate::{
-    detect::World,
     enrich::identity::Identities,
     model::{Ancestor, BootTime, ProcessId, Program, Text},
 };
@@ -109,29 +108,20 @@ fn look_up(ancestor: &Ancestor, now: BootTime, identities: &mut Identities) -> K
     }
 }
 
-/// The outside world as the engine sees it on a live machine.
-pub struct LiveWorld {
-    /// `/proc` shows processes under the numbers that the kernel side reports.
-    pub same_process_ids: bool,
-}
-
-impl World for LiveWorld {
-    fn holds_socket(&self, process: ProcessId, inode: u64) -> bool {
-        if !self.same_process_ids {
-            return true;
-        }
-        if !is_alive(process) {
-            return false;
-        }
-        let wanted = format!("socket:[{inode}]");
-        // Alive, but not ours to look into (no CAP_SYS_PTRACE): it may, for all that is known.
-        let Ok(descriptors) = fs::read_dir(format!("/proc/{}/fd", process.pid)) else {
-            return true;
-        };
-        descriptors
-            .flatten()
-            .any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str()))
+/// Whether this very process is alive and has the socket open.
+///
+/// Alive, but not ours to look into (no CAP_SYS_PTRACE): it may, for all that is known.
+pub(super) fn holds_socket(process: ProcessId, inode: u64) -> bool {
+    if !is_alive(process) {
+        return false;
     }
+    let wanted = format!("socket:[{inode}]");
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{}/fd", process.pid)) else {
+        return true;
+    };
+    descriptors
+        .flatten()
+        .any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str()))
 }
 
 #[cfg(test)]
@@ -161,11 +151,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let fd = std::os::fd::AsRawFd::as_raw_fd(&listener);
         let inode = fs::metadata(format!("/proc/self/fd/{fd}")).unwrap().ino();
-        let world = LiveWorld { same_process_ids: true };
-        assert!(world.holds_socket(this_process(), inode));
-        assert!(!world.holds_socket(this_process(), inode + 1_000_000));
+        assert!(holds_socket(this_process(), inode));
+        assert!(!holds_socket(this_process(), inode + 1_000_000));
         drop(listener);
-        assert!(!world.holds_socket(this_process(), inode));
+        assert!(!holds_socket(this_process(), inode));
     }
 
     #[test]

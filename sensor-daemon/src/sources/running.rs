@@ -2,22 +2,30 @@
 //! streams are network sockets. Yields the execs that the kernel side would have reported, as far as `/proc` still knows.
 
 use std::{
+    collections::HashMap,
     fs,
     net::{IpAddr, SocketAddr},
-    os::unix::{ffi::OsStrExt as _, fs::MetadataExt},
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{FileTypeExt as _, MetadataExt},
+    },
+    path::Path,
 };
 
 use procfs::{
     net::{TcpState, UdpState},
-    process::{FDTarget, Process, all_processes},
+    process::{FDPermissions, FDTarget, Process, all_processes},
 };
 
-use super::procfs::{arguments, executable, identify};
+use super::{
+    open_files::{OpenFiles, Owner},
+    procfs::{arguments, executable, identify},
+};
 use crate::{
     enrich::identity::Identities,
     model::{
-        Ancestor, BootTime, Cgroup, Credentials, Direction, Endpoint, Exec, Executable, Namespaces, ProcessId, Program,
-        Socket, SocketState, Stream, Text, Transport,
+        Ancestor, BootTime, Cgroup, Credentials, Descriptor, Direction, Endpoint, Exec, Executable, Namespaces,
+        ProcessId, Program, Socket, SocketState, Stream, Text, Transport,
     },
 };
 
@@ -81,10 +89,110 @@ fn look(process: &Process, now: BootTime, identities: &mut Identities) -> Option
         cgroup: cgroup(process),
         namespaces: namespaces(pid),
         streams,
+        held: Vec::new(),
         ancestors: ancestors(status.ppid, identities),
     };
-    exec.program = identities.of_exec(&exec);
+    (exec.program, _) = identities.of_exec(&exec);
     Some(exec)
+}
+
+/// Everything that is open on the machine, as far as `/proc` tells: it knows which UNIX sockets there are, but not which
+/// belong together.
+#[must_use]
+pub fn open_files() -> OpenFiles {
+    let mut files = OpenFiles::default();
+    let Ok(processes) = all_processes() else {
+        return files;
+    };
+    let mut tables: HashMap<u32, SocketTable> = HashMap::new();
+    for process in processes.flatten() {
+        let pid = process.pid() as u32;
+        let (Some(id), Ok(stat), Ok(descriptors)) = (identify(pid), process.stat(), process.fd()) else {
+            continue;
+        };
+        let table = tables
+            .entry(namespace(pid, "net"))
+            .or_insert_with(|| SocketTable::of(&process));
+        let descriptors: Vec<Descriptor> = descriptors
+            .flatten()
+            .filter_map(|info| {
+                let fd = u32::try_from(info.fd).ok()?;
+                let mode = info.mode();
+                Some(Descriptor {
+                    fd,
+                    stream: open_stream(pid, fd, info.target, table)?,
+                    read: mode.contains(FDPermissions::READ),
+                    write: mode.contains(FDPermissions::WRITE),
+                })
+            })
+            .collect();
+        if !descriptors.is_empty() {
+            files.push(Owner {
+                process: id,
+                parent: stat.ppid as u32,
+                comm: Text::from(stat.comm.as_str()),
+                descriptors,
+            });
+        }
+    }
+    files
+}
+
+/// What a descriptor is that bytes travel through.
+fn open_stream(pid: u32, fd: u32, target: FDTarget, table: &SocketTable) -> Option<Stream> {
+    Some(match target {
+        FDTarget::Socket(inode) => table
+            .find(inode)
+            .map_or(Stream::Unix { inode, peer: None }, Stream::Socket),
+        FDTarget::Pipe(inode) => Stream::Pipe { inode },
+        FDTarget::Path(path) => {
+            let file = fs::metadata(format!("/proc/{pid}/fd/{fd}")).ok()?;
+            file_stream(pid, fd, &path, &file)?
+        }
+        _ => return None,
+    })
+}
+
+/// The same of a file with a name.
+fn file_stream(pid: u32, fd: u32, path: &Path, file: &fs::Metadata) -> Option<Stream> {
+    let (inode, fs) = (file.ino(), kernel_device(file.dev()));
+    let device = kernel_device(file.rdev());
+    let kind = file.file_type();
+    if kind.is_fifo() {
+        return Some(Stream::Fifo { inode, fs });
+    }
+    if !kind.is_char_device() {
+        return None;
+    }
+    if rustix::fs::major(file.rdev()) == 5 && rustix::fs::minor(file.rdev()) == 2 {
+        // The master's own inode says nothing; the slave lies beside it.
+        let number = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?;
+        let number = number
+            .lines()
+            .find_map(|line| line.strip_prefix("tty-index:"))?
+            .trim()
+            .to_owned();
+        let slaves = if path.ends_with("pts/ptmx") {
+            path.parent()?
+        } else {
+            Path::new("/dev/pts")
+        };
+        let slave = Path::new("/proc")
+            .join(pid.to_string())
+            .join("root")
+            .join(slaves.strip_prefix("/").ok()?);
+        let slave = fs::metadata(slave.join(number)).ok()?;
+        return Some(Stream::TerminalMaster {
+            slave: slave.ino(),
+            fs: kernel_device(slave.dev()),
+        });
+    }
+    matches!(rustix::fs::major(file.rdev()), 4 | 5 | 136..=143).then_some(Stream::Terminal { device, inode, fs })
+}
+
+/// A device number in the kernel's internal form.
+fn kernel_device(device: u64) -> u32 {
+    rustix::fs::major(device) << 20 | rustix::fs::minor(device)
 }
 
 fn stream(target: Option<FDTarget>, table: &SocketTable, parent: Option<&Process>) -> Stream {
@@ -219,10 +327,10 @@ fn describe_executable(pid: u32) -> Executable {
         path,
         path_truncated: false,
         inode: metadata.as_ref().map_or(0, MetadataExt::ino),
-        device: metadata.as_ref().map_or(0, |metadata| {
-            rustix::fs::major(metadata.dev()) << 20 | rustix::fs::minor(metadata.dev())
-        }),
+        device: metadata.as_ref().map_or(0, |metadata| kernel_device(metadata.dev())),
         owner: metadata.as_ref().map_or(0, MetadataExt::uid),
+        size: metadata.as_ref().map_or(0, MetadataExt::size),
+        changed: metadata.as_ref().map_or(0, |metadata| metadata.ctime() as u64),
         memfd,
         deleted: deleted && !memfd,
         setuid: mode & 0o4000 != 0,

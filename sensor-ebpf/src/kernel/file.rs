@@ -55,6 +55,40 @@ impl Files {
         };
         Ok([of_stdin, of_stdout, of_stderr])
     }
+
+    /// What descriptors 0, 1 and 2 are; zeros where closed. By loads alone in the same case.
+    #[inline(always)]
+    pub fn standard_stream_types(self) -> Result<[FileType; 3], Fault> {
+        let (descriptors, _) = self.table().ok_or(Fault)?;
+        let embedded = offset!(files_fd_array);
+        if descriptors == self.0 as u64 + u64::from(embedded) {
+            let type_of = |offset| {
+                let file: *const u8 = direct(self.0, offset);
+                let inode: *const u8 = direct(file, offset!(file_inode));
+                FileType {
+                    mode: direct(inode, offset!(inode_mode)),
+                    rdev: direct(inode, offset!(inode_rdev)),
+                }
+            };
+            return Ok([type_of(embedded), type_of(embedded + 8), type_of(embedded + 16)]);
+        }
+        let [stdin, stdout, stderr]: [File; 3] = probe(descriptors, 0)?;
+        let of_stdin = stdin.file_type();
+        let of_stdout = if stdout == stdin { of_stdin } else { stdout.file_type() };
+        let of_stderr = if stderr == stdout {
+            of_stdout
+        } else {
+            stderr.file_type()
+        };
+        Ok([of_stdin, of_stdout, of_stderr])
+    }
+}
+
+/// Mode and device number of an inode, as far as the hot path looks.
+#[derive(Clone, Copy)]
+pub struct FileType {
+    pub mode: u16,
+    pub rdev: u32,
 }
 
 /// Address of `socket_file_ops`, the operations of every socket's file and of no other; zero until the first socket was
@@ -94,6 +128,32 @@ impl File {
         } else {
             probe(self.0, offset!(file_op)).unwrap_or(0)
         }
+    }
+
+    #[inline(always)]
+    pub fn file_type(self) -> FileType {
+        let none = FileType { mode: 0, rdev: 0 };
+        if self.0 == 0 {
+            return none;
+        }
+        match self.inode() {
+            Ok(inode) => FileType {
+                mode: inode.mode().unwrap_or(0),
+                rdev: inode.rdev(),
+            },
+            Err(Fault) => none,
+        }
+    }
+
+    /// The slave's inode, if this is the master side of a pseudo-terminal. `ptmx_open` of drivers/tty/pty.c puts the
+    /// dentry of the slave's node into the slave's `driver_data`.
+    #[inline(always)]
+    pub fn terminal_slave(self) -> Result<Inode, Fault> {
+        let private: u64 = probe(self.0, offset!(file_private_data))?;
+        let master: u64 = probe(private, offset!(tty_of_file))?;
+        let slave: u64 = probe(master, offset!(tty_link))?;
+        let dentry: u64 = probe(slave, offset!(tty_driver_data))?;
+        probe(dentry, offset!(dentry_inode)).map(Inode)
     }
 
     /// `FMODE_READ` (1) and `FMODE_WRITE` (2).
@@ -147,6 +207,18 @@ impl Inode {
     #[inline(always)]
     pub fn owner(self) -> u32 {
         probe(self.0, offset!(inode_uid)).unwrap_or(0)
+    }
+
+    /// Bytes.
+    #[inline(always)]
+    pub fn size(self) -> u64 {
+        probe(self.0, offset!(inode_size)).unwrap_or(0)
+    }
+
+    /// Second of its change time.
+    #[inline(always)]
+    pub fn changed(self) -> u64 {
+        probe(self.0, offset!(inode_changed)).unwrap_or(0)
     }
 
     /// Device and magic number of its file system.

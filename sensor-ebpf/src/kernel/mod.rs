@@ -19,9 +19,9 @@ use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_
 use sensor_common::offsets::{EnumValues, MISSING, Offsets};
 
 pub use self::{
-    file::{File, Files, Inode, Path, learn_socket_operations, socket_operations},
+    file::{File, FileType, Files, Inode, Path, learn_socket_operations, socket_operations},
     sock::Sock,
-    task::{Bprm, CgroupNode, Task},
+    task::{Bprm, CgroupNode, Current, Task},
 };
 
 /// Filled by user space before load. Volatile reads keep the compiler from folding the poison in; the verifier sees
@@ -42,6 +42,12 @@ macro_rules! offset {
     };
 }
 use offset;
+
+/// The output of an iterator (`struct seq_file`), typed, from its `struct bpf_iter_meta`.
+#[inline(always)]
+pub fn seq_of_iterator(meta: *const u8) -> *const u8 {
+    direct(meta, offset!(seq_of_iterator))
+}
 
 /// A kernel read that failed.
 pub struct Fault;

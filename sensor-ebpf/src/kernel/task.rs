@@ -2,6 +2,7 @@
 
 use core::ptr;
 
+use aya_ebpf::helpers::generated::bpf_get_current_task;
 use sensor_common::offsets::MISSING;
 
 use super::{ENUMS, Fault, File, Files, OFFSETS, Path, direct, offset, probe};
@@ -70,6 +71,19 @@ impl Task {
         (direct(mm, offset!(mm_arg_start)), direct(mm, offset!(mm_arg_end)))
     }
 
+    /// The file that this process runs. None for a kernel thread.
+    #[inline(always)]
+    pub fn executable(self) -> Option<File> {
+        let mm: *const u8 = direct(self.0, offset!(task_mm));
+        if mm.is_null() {
+            return None;
+        }
+        match probe::<u64>(mm as u64, offset!(mm_exe_file)) {
+            Ok(file) if file != 0 => Some(File(file)),
+            _ => None,
+        }
+    }
+
     /// The root directory of this process.
     #[inline(always)]
     pub fn root(self) -> Result<Path, Fault> {
@@ -121,6 +135,42 @@ impl Task {
         }
         let css: u64 = probe(css_set, offset!(css_set_subsys) + index * 8).ok()?;
         CgroupNode::of(probe(css, offset!(css_cgroup)).ok()?)
+    }
+}
+
+/// The process that a program runs in the context of: `struct task_struct`, by address, since the helper that gives it
+/// typed came with 5.11.
+#[derive(Clone, Copy)]
+pub struct Current(u64);
+
+impl Current {
+    #[inline(always)]
+    pub fn get() -> Self {
+        // SAFETY: a helper without arguments.
+        Self(unsafe { bpf_get_current_task() })
+    }
+
+    #[inline(always)]
+    pub fn tgid(self) -> u32 {
+        probe(self.0, offset!(task_tgid)).unwrap_or(0)
+    }
+
+    /// Start of the process.
+    #[inline(always)]
+    pub fn start_ns(self) -> u64 {
+        match probe::<u64>(self.0, offset!(task_group_leader)) {
+            Ok(leader) => probe(leader, offset!(task_start_boottime)).unwrap_or(0),
+            Err(Fault) => 0,
+        }
+    }
+
+    /// Descriptors 0, 1 and 2; null where closed.
+    #[inline(always)]
+    pub fn standard_streams(self) -> Result<[File; 3], Fault> {
+        let files: u64 = probe(self.0, offset!(task_files))?;
+        let table: u64 = probe(files, offset!(files_fdt))?;
+        let descriptors: u64 = probe(table, offset!(fdt_fd))?;
+        probe(descriptors, 0)
     }
 }
 

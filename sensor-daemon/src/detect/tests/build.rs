@@ -1,16 +1,27 @@
 //! A builder of execs, and a world made of a table.
 
-use std::{cell::RefCell, collections::HashSet};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+};
 
 use crate::{
-    detect::{Engine, Incident, Settings, Severity, World},
+    detect::{Delivery, Engine, Incident, Settings, Severity, World, wire},
     model::{
-        Ancestor, BootTime, Cgroup, Credentials, Direction, Endpoint, Exec, Executable, Exit, Namespaces, Observation,
-        ProcessId, Program, ProgramKind, Socket, SocketClosed, SocketState, Stream, Text, Transport,
+        Ancestor, BootTime, Cgroup, Credentials, Direction, Endpoint, Exec, Executable, Exit, Flow, Holder, Namespaces,
+        Observation, ProcessId, Program, ProgramKind, Socket, SocketClosed, SocketState, Stream, Text, Transport,
     },
+    sources::open_files::{OpenFiles, Owner},
 };
 
 pub(super) const SECOND: u64 = 1_000_000_000;
+
+/// Nobody has its master.
+pub(super) const TERMINAL: Stream = Stream::Terminal {
+    device: 136 << 20,
+    inode: 3,
+    fs: 25,
+};
 
 /// A process that started when its number says.
 pub(super) fn process(pid: u32) -> ProcessId {
@@ -85,7 +96,8 @@ impl Build {
             argv_truncated: false,
             cgroup: Cgroup::default(),
             namespaces: Namespaces::default(),
-            streams: [const { Stream::Terminal { device: 0x8800_0000 } }; 3],
+            streams: [const { TERMINAL }; 3],
+            held: vec![],
             ancestors: vec![],
         };
         Self(exec).parent(100, "python3")
@@ -136,6 +148,12 @@ impl Build {
 pub(super) struct Table {
     pub(super) held: RefCell<HashSet<(ProcessId, u64)>>,
     pub(super) asked: RefCell<usize>,
+    /// Processes that are gone; all others are alive.
+    pub(super) gone: RefCell<HashSet<ProcessId>>,
+    /// Who has what open.
+    pub(super) holders: RefCell<Vec<Holder>>,
+    /// What each watched flow delivered, and when.
+    pub(super) packets: RefCell<HashMap<Flow, Vec<(BootTime, Vec<u8>)>>>,
 }
 
 impl Table {
@@ -152,6 +170,36 @@ impl World for Table {
     fn holds_socket(&self, process: ProcessId, inode: u64) -> bool {
         *self.asked.borrow_mut() += 1;
         self.held.borrow().contains(&(process, inode))
+    }
+
+    fn is_alive(&self, process: ProcessId) -> bool {
+        !self.gone.borrow().contains(&process)
+    }
+
+    fn opposite(&self, stream: &Stream) -> Vec<Holder> {
+        let mut files = OpenFiles::default();
+        let holders = self.holders.borrow();
+        for holder in holders.iter() {
+            files.push(Owner {
+                process: holder.process,
+                parent: holder.parent,
+                comm: holder.comm.clone(),
+                descriptors: holder.descriptors.clone(),
+            });
+        }
+        let owners = files.opposite(stream);
+        owners
+            .filter_map(|owner| holders.iter().find(|holder| holder.process == owner.process).cloned())
+            .collect()
+    }
+
+    fn delivered(&self, flow: Flow, since: BootTime, texts: &[Text]) -> Delivery {
+        let packets = self.packets.borrow();
+        let Some(packets) = packets.get(&flow) else {
+            return Delivery::Unwatched;
+        };
+        let fresh = packets.iter().filter(|(time, _)| *time > since);
+        wire::examine(fresh.map(|(_, bytes)| bytes.as_slice()), texts)
     }
 }
 

@@ -191,7 +191,7 @@ fn what_is_no_connection_never_counts() {
         },
         Stream::OtherSocket { inode: 7 },
         Stream::Pipe { inode: 7 },
-        Stream::Fifo { inode: 7 },
+        Stream::Fifo { inode: 7, fs: 1 },
         Stream::File { inode: 7 },
         Stream::Other,
         Stream::Closed,

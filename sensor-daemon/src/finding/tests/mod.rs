@@ -8,10 +8,10 @@ mod human;
 mod scc;
 
 use crate::{
-    detect::{Engine, Incident, Settings, Severity, World},
+    detect::{Delivery, Engine, Incident, Settings, Severity, World},
     model::{
-        Ancestor, BootTime, Cgroup, Credentials, Direction, Endpoint, Exec, Executable, Exit, Host, Losses, Namespaces,
-        Observation, ProcessId, Program, ProgramKind, Socket, SocketState, Stream, Text, Transport,
+        Ancestor, BootTime, Cgroup, Credentials, Direction, Endpoint, Exec, Executable, Exit, Flow, Holder, Host,
+        Losses, Namespaces, Observation, ProcessId, Program, ProgramKind, Socket, SocketState, Stream, Text, Transport,
     },
 };
 
@@ -21,6 +21,18 @@ struct Nobody;
 impl World for Nobody {
     fn holds_socket(&self, _: ProcessId, _: u64) -> bool {
         false
+    }
+
+    fn is_alive(&self, _: ProcessId) -> bool {
+        false
+    }
+
+    fn opposite(&self, _: &Stream) -> Vec<Holder> {
+        Vec::new()
+    }
+
+    fn delivered(&self, _: Flow, _: BootTime, _: &[Text]) -> Delivery {
+        Delivery::Unwatched
     }
 }
 
@@ -110,6 +122,7 @@ fn exec(pid: u32, argv: &[&str], streams: [Stream; 3]) -> Exec {
             user: 4_026_531_837,
         },
         streams,
+        held: Vec::new(),
         ancestors: vec![
             ancestor(4300, "python3", &["python3", "/srv/app.py"]),
             ancestor(1, "systemd", &["systemd"]),

@@ -4,14 +4,14 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use sensor_common::record::{
-    AncestorRecord, ExecRecord, ExitRecord, KIND_EXEC, KIND_EXIT, KIND_SOCKET_CLOSE, RecordHeader, SocketCloseRecord,
-    StreamRecord, direction, exec_flag, stream_kind,
+    AncestorRecord, ConnectRecord, ExecRecord, ExitRecord, KIND_CONNECT, KIND_EXEC, KIND_EXIT, KIND_SOCKET_CLOSE,
+    RecordHeader, SocketCloseRecord, StreamRecord, direction, exec_flag, stream_kind,
 };
 use zerocopy::FromBytes;
 
 use crate::model::{
-    Ancestor, BootTime, Cgroup, Credentials, Direction, Endpoint, Exec, Executable, Exit, Namespaces, Observation,
-    ProcessId, Program, Socket, SocketClosed, SocketState, Stream, Text, Transport,
+    Ancestor, BootTime, Cgroup, Connect, Credentials, Direction, Endpoint, Exec, Executable, Exit, Namespaces,
+    Observation, ProcessId, Program, Socket, SocketClosed, SocketState, Stream, Text, Transport,
 };
 
 /// A record that is not what it says it is. Never seen unless the two sides were built from different sources.
@@ -54,6 +54,11 @@ pub fn decode(bytes: &[u8]) -> Result<Observation, DecodeError> {
                 time,
                 inode: record.inode,
             }))
+        }
+        KIND_CONNECT => {
+            let (record, _) = prefix::<ConnectRecord>(bytes)?;
+            let process = ProcessId::from_start_ns(record.tgid, record.start_ns);
+            Ok(Observation::Connect(Connect { time, process }))
         }
         kind => Err(DecodeError::Kind(kind)),
     }
@@ -98,6 +103,8 @@ fn exec(record: &ExecRecord, mut tail: &[u8]) -> Option<Exec> {
             inode: record.exe_inode,
             device: record.exe_dev,
             owner: record.exe_uid,
+            size: record.exe_key.size,
+            changed: record.exe_key.changed,
             memfd: flag(exec_flag::MEMFD),
             deleted: flag(exec_flag::DELETED),
             setuid: flag(exec_flag::SETUID),
@@ -124,6 +131,15 @@ fn exec(record: &ExecRecord, mut tail: &[u8]) -> Option<Exec> {
             stream(&record.streams[1]),
             stream(&record.streams[2]),
         ],
+        held: record
+            .held
+            .iter()
+            .take(record.held_len as usize)
+            .filter_map(|held| match stream(held) {
+                Stream::Socket(socket) => Some(socket),
+                _ => None,
+            })
+            .collect(),
         ancestors: record
             .ancestors
             .iter()
@@ -144,7 +160,8 @@ fn ancestor(record: &AncestorRecord) -> Ancestor {
     }
 }
 
-fn stream(record: &StreamRecord) -> Stream {
+/// What a descriptor is.
+pub(super) fn stream(record: &StreamRecord) -> Stream {
     let inode = record.inode;
     match record.kind {
         stream_kind::CLOSED => Stream::Closed,
@@ -155,8 +172,19 @@ fn stream(record: &StreamRecord) -> Stream {
         },
         stream_kind::OTHER_SOCKET => Stream::OtherSocket { inode },
         stream_kind::PIPE => Stream::Pipe { inode },
-        stream_kind::FIFO => Stream::Fifo { inode },
-        stream_kind::TERMINAL => Stream::Terminal { device: record.rdev },
+        stream_kind::FIFO => Stream::Fifo {
+            inode,
+            fs: record.fs_dev,
+        },
+        stream_kind::TERMINAL => Stream::Terminal {
+            device: record.rdev,
+            inode,
+            fs: record.fs_dev,
+        },
+        stream_kind::TERMINAL_MASTER => Stream::TerminalMaster {
+            slave: record.peer_inode,
+            fs: record.fs_dev,
+        },
         stream_kind::FILE => Stream::File { inode },
         _ => Stream::Other,
     }
@@ -226,7 +254,7 @@ fn endpoint(kind: u32, addr: &[u8; 16], port: u32) -> Endpoint {
     Endpoint::Ip(SocketAddr::new(ip, port as u16))
 }
 
-fn until_nul(bytes: &[u8]) -> &[u8] {
+pub(super) fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 

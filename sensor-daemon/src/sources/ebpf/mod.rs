@@ -3,14 +3,17 @@
 
 pub mod btf;
 pub mod decode;
+pub mod descriptors;
 pub mod missed;
+pub mod tables;
+pub mod wire;
 
 use std::{fs, io, os::fd::AsFd as _};
 
 use aya::{
     Ebpf, EbpfError, EbpfLoader, VerifierLogLevel,
-    maps::{HashMap, MapData, MapError, PerCpuArray, ProgramArray, RingBuf},
-    programs::{BtfTracePoint, ProgramError},
+    maps::{MapData, MapError, PerCpuArray, ProgramArray, RingBuf},
+    programs::{BtfTracePoint, Program, ProgramError},
 };
 use aya_log::EbpfLogger;
 use sensor_common::counters::Counters;
@@ -19,8 +22,9 @@ use tokio::io::unix::AsyncFd;
 use self::{
     btf::{Btf, BtfError, VMLINUX},
     missed::MissedRuns,
+    tables::Tables,
+    wire::Wire,
 };
-use crate::model::ProcessId;
 
 /// The object that `build.rs` made of the crate `sensor-ebpf`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sensor-ebpf"));
@@ -39,7 +43,7 @@ pub struct ProgramSpec {
 }
 
 /// All of them, in the order of loading. Ends are followed before beginnings are seen, so that none is missed.
-pub const PROGRAMS: [ProgramSpec; 5] = [
+pub const PROGRAMS: [ProgramSpec; 7] = [
     ProgramSpec {
         name: "socket_state",
         tracepoint: "inet_sock_set_state",
@@ -53,7 +57,19 @@ pub const PROGRAMS: [ProgramSpec; 5] = [
         attached: true,
     },
     ProgramSpec {
+        name: "exec_piped",
+        tracepoint: "sched_process_exec",
+        without: "relays are not seen through",
+        attached: false,
+    },
+    ProgramSpec {
         name: "exec_process",
+        tracepoint: "sched_process_exec",
+        without: "no exec can be described",
+        attached: false,
+    },
+    ProgramSpec {
+        name: "exec_held",
         tracepoint: "sched_process_exec",
         without: "no exec can be described",
         attached: false,
@@ -69,6 +85,27 @@ pub const PROGRAMS: [ProgramSpec; 5] = [
         tracepoint: "sched_process_exec",
         without: "nothing is seen at all",
         attached: true,
+    },
+];
+
+/// A program that the sensor can do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OptionalSpec {
+    /// Its function's name.
+    pub name: &'static str,
+    /// What it is good for, as the end of "without it …".
+    pub without: &'static str,
+}
+
+/// All of them.
+pub const OPTIONAL: [OptionalSpec; 2] = [
+    OptionalSpec {
+        name: "open_files",
+        without: "who holds the other end of a shell's pipe is looked up in /proc, which takes longer",
+    },
+    OptionalSpec {
+        name: "wire",
+        without: "commands that a program receives and runs by itself count as LOW, since nothing shows that they were received",
     },
 ];
 
@@ -200,7 +237,7 @@ impl Opened {
         for spec in &PROGRAMS {
             self.load(spec)?;
         }
-        let Self { mut ebpf, .. } = self;
+        let Self { mut ebpf, types } = self;
         let mut stages: ProgramArray<MapData> = take(&mut ebpf, "STAGES")?;
         for (index, spec) in (0..).zip(PROGRAMS.iter().filter(|spec| !spec.attached)) {
             let fd = program(&mut ebpf, spec).and_then(|program| Ok(program.fd()?.try_clone()?));
@@ -222,12 +259,37 @@ impl Opened {
             counters: CounterMap(take(&mut ebpf, "COUNTERS")?),
             missed,
             programs: Programs {
-                tracked: take(&mut ebpf, "TRACKED")?,
+                tables: Tables::take(&mut ebpf)?,
+                lists_files: load_optional(&mut ebpf, &types, &OPTIONAL[0]).is_ok(),
+                wire: Wire::new(
+                    load_optional(&mut ebpf, &types, &OPTIONAL[1]).is_ok(),
+                    take(&mut ebpf, "SAMPLES")?,
+                ),
                 ebpf,
                 _stages: stages,
             },
         })
     }
+
+    /// Loads a program that the sensor can do without.
+    ///
+    /// # Errors
+    /// The kernel's word, if it refuses.
+    pub fn load_optional(&mut self, spec: &OptionalSpec) -> Result<(), String> {
+        load_optional(&mut self.ebpf, &self.types, spec)
+    }
+}
+
+fn load_optional(ebpf: &mut Ebpf, types: &aya::Btf, spec: &OptionalSpec) -> Result<(), String> {
+    let loaded = match ebpf.program_mut(spec.name) {
+        Some(Program::Iter(program)) => program.load("task_file", types),
+        Some(Program::CgroupSkb(program)) => program.load(),
+        _ => Err(ProgramError::NotLoaded),
+    };
+    loaded.map_err(|error| {
+        tracing::debug!("the kernel refused the program {}: {error:?}", spec.name);
+        chain(&error)
+    })
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, spec: &ProgramSpec) -> Result<&'a mut BtfTracePoint, ProgramError> {
@@ -255,23 +317,18 @@ pub struct Attached {
 /// The ring buffer, to be waited for.
 pub type Events = AsyncFd<RingBuf<MapData>>;
 
-/// The programs; dropping them detaches them.
+/// The programs and what both sides write; dropping it detaches them.
 pub struct Programs {
     ebpf: Ebpf,
-    tracked: HashMap<MapData, u32, u64>,
+    tables: Tables,
+    /// The iterator over open files is loaded.
+    lists_files: bool,
+    wire: Wire,
     /// An array without a descriptor in user space forgets its programs.
     _stages: ProgramArray<MapData>,
 }
 
 impl Programs {
-    /// Asks for the end of a process that was found otherwise than by an exec.
-    ///
-    /// # Errors
-    /// The kernel's table of followed processes is full.
-    pub fn track(&mut self, process: ProcessId) -> Result<(), MapError> {
-        self.tracked.insert(process.pid, process.start.0, 0)
-    }
-
     /// The kernel side's own diagnostics, to be waited for and flushed into the `log` crate. Silent unless
     /// [`LoadOptions::kernel_log`] was given.
     ///

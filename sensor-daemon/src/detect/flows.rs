@@ -1,0 +1,43 @@
+//! Which flows are watched, and for how many reasons: the wish to watch goes out with the first, the other with the last.
+
+use std::collections::BTreeMap;
+
+use crate::model::Flow;
+
+use super::Wish;
+
+/// Most flows watched at a time.
+const FLOWS_MAX: usize = 64;
+
+#[derive(Debug, Default)]
+pub(super) struct Flows(BTreeMap<Flow, u32>);
+
+impl Flows {
+    /// One more reason to watch `flow`; whether there was room.
+    pub(super) fn watch(&mut self, flow: Flow, wishes: &mut Vec<Wish>) -> bool {
+        if self.0.len() >= FLOWS_MAX && !self.0.contains_key(&flow) {
+            return false;
+        }
+        let reasons = self.0.entry(flow).or_default();
+        *reasons += 1;
+        if *reasons == 1 {
+            wishes.push(Wish::Watch(flow));
+        }
+        true
+    }
+
+    /// One reason less.
+    pub(super) fn unwatch(&mut self, flow: Flow, wishes: &mut Vec<Wish>) {
+        let Some(reasons) = self.0.get_mut(&flow) else { return };
+        *reasons -= 1;
+        if *reasons == 0 {
+            self.0.remove(&flow);
+            wishes.push(Wish::Unwatch(flow));
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}

@@ -1,0 +1,426 @@
+//! The engine's part for execs without a socket among their streams: shells that others relay for, commands of sessions
+//! that are followed, commands that a program runs which holds a connection.
+
+use crate::model::{BootTime, Connect, Exec, Flow, ProcessId, Socket, Stream};
+
+use super::{
+    Delivery, Engine, Incident, Severity, Technique, Wish, World, argv,
+    books::Key,
+    engine::LOOK_EVERY,
+    loops::LoopId,
+    relay::{Relay, Worth},
+    suspects::Suspect,
+    trace::{Way, trace},
+    tracked::{Judgement, Proof, Ties, Tracked},
+    wire,
+};
+
+/// Suspects that are looked at again when somebody connects.
+const LOOKED_AGAIN_MAX: usize = 32;
+
+impl Engine {
+    /// Takes an exec without a network socket among its streams.
+    pub(super) fn piped(&mut self, exec: Exec, world: &dyn World, out: &mut Vec<Incident>) {
+        self.drop_suspect(exec.process);
+        let parent = exec.parent().map(|parent| parent.process);
+        let mut session = parent.and_then(|parent| self.books.of_process(parent));
+        if let Some(parent) = parent
+            && let Some(key) = self.prove_by_command(parent, &exec, world, out)
+        {
+            session = Some(key);
+        }
+        if argv::reads_commands(&exec) && exec.streams[0].is_piped() {
+            return self.piped_shell(exec, session, world, out);
+        }
+        let delivered = self.popped(&exec, session, world);
+        match (session, delivered) {
+            (Some(key), judgement) => self.join(key, exec, judgement, world, out),
+            (None, Some(judgement)) => self.open_loop(exec, judgement, out),
+            (None, None) => {
+                let followed = parent.is_some_and(|parent| self.suspects.get(parent).is_some());
+                if !followed {
+                    self.wishes.push(Wish::Session(exec.process, false));
+                }
+            }
+        }
+    }
+
+    /// A shell that reads commands from somebody: looks for the socket behind it.
+    fn piped_shell(&mut self, exec: Exec, session: Option<Key>, world: &dyn World, out: &mut Vec<Incident>) {
+        let process = exec.process;
+        if let Some(key) = session {
+            self.join(key, exec.clone(), None, world, out);
+        }
+        if let Some(gone) = self.suspects.insert(exec, session) {
+            self.let_go(&gone);
+        }
+        self.look_at_suspect(process, true, world, out);
+        let unproven = self
+            .suspects
+            .get(process)
+            .is_some_and(|suspect| suspect.unproven.is_none() && suspect.joined.is_none());
+        if unproven {
+            self.wishes.push(Wish::Session(process, false));
+        }
+    }
+
+    /// Looks for a way from a suspect to a socket. `first` tells that it has just started.
+    pub(super) fn look_at_suspect(
+        &mut self,
+        process: ProcessId,
+        first: bool,
+        world: &dyn World,
+        out: &mut Vec<Incident>,
+    ) {
+        let Some(suspect) = self.suspects.get(process) else {
+            return;
+        };
+        if suspect.unproven.is_some() {
+            return self.prove_by_text(process, world, out);
+        }
+        let (exec, joined) = (suspect.exec.clone(), suspect.joined);
+        let input = trace(process, &exec.streams[0], Way::In, world);
+        let output = exec.streams[1..]
+            .iter()
+            .find(|stream| stream.is_piped() || stream.socket().is_some_and(Socket::has_peer))
+            .map(|stream| trace(process, stream, Way::Out, world))
+            .unwrap_or_default();
+        let Some(route) = input.route else {
+            let met = input.met.into_iter().chain(output.met);
+            self.wishes.extend(met.map(Wish::Neighbour));
+            return self.suspects.schedule(process, self.now);
+        };
+        let relay = Relay {
+            input: route,
+            output: output.route,
+        };
+        let sockets: Vec<Socket> = relay.sockets().cloned().collect();
+        let worth = relay.worth(&exec, first);
+        if let Some(key) = self.books.of_sockets(&sockets) {
+            self.suspects.remove(process);
+            self.wishes.push(Wish::Session(process, true));
+            if joined != Some(key) {
+                let judgement = (!worth.needs_proof).then(|| judgement(worth, relay));
+                self.join(key, exec, judgement, world, out);
+            }
+            return;
+        }
+        if self.is_excepted(&exec, &relay.hops(), &sockets, worth.direction) {
+            self.drop_suspect(process);
+            return;
+        }
+        if worth.needs_proof {
+            let flow = Flow::of(&relay.input.socket).filter(|flow| self.flows.watch(*flow, &mut self.wishes));
+            self.wishes.push(Wish::Session(process, true));
+            let now = self.now;
+            if let Some(suspect) = self.suspects.get_mut(process) {
+                suspect.unproven = Some((relay.clone(), flow));
+                suspect.since = now;
+            }
+            self.suspects.schedule(process, now);
+            if worth.severity >= Severity::Medium {
+                let key = self.open_relayed(exec, worth, relay, out);
+                if let Some(suspect) = self.suspects.get_mut(process) {
+                    suspect.joined = Some(key);
+                }
+            }
+            return;
+        }
+        self.suspects.remove(process);
+        self.open_relayed(exec, worth, relay, out);
+    }
+
+    fn open_relayed(&mut self, exec: Exec, worth: Worth, relay: Relay, out: &mut Vec<Incident>) -> Key {
+        let ties = Ties {
+            process: exec.process,
+            holder: None,
+            sockets: relay.sockets().cloned().collect(),
+        };
+        let followed = worth.severity >= self.settings.min_severity;
+        self.wishes.push(Wish::Session(exec.process, followed));
+        let primary = relay.input.socket.clone();
+        self.open(exec, judgement(worth, relay), &primary, &ties, out)
+    }
+
+    /// A command of a suspect whose way needs proof: was its text delivered? Then the suspect's incident is what the
+    /// command belongs to.
+    fn prove_by_command(
+        &mut self,
+        shell: ProcessId,
+        command: &Exec,
+        world: &dyn World,
+        out: &mut Vec<Incident>,
+    ) -> Option<Key> {
+        let suspect = self.suspects.get(shell)?;
+        let (_, flow) = suspect.unproven.as_ref()?;
+        let delivery = world.delivered((*flow)?, suspect.since, &wire::texts(command));
+        let now = self.now;
+        if let Some(suspect) = self.suspects.get_mut(shell) {
+            suspect.since = now;
+        }
+        match delivery {
+            Delivery::Command => self.proved(
+                shell,
+                Severity::High,
+                "A command's text is what that connection had just delivered.",
+                out,
+            ),
+            Delivery::ShellText => self.proved(
+                shell,
+                Severity::Medium,
+                "The connection delivers what a shell takes for commands.",
+                out,
+            ),
+            _ => self.suspects.get(shell)?.joined,
+        }
+    }
+
+    /// The same without a command: what a shell runs by itself is seen by nobody.
+    fn prove_by_text(&mut self, process: ProcessId, world: &dyn World, out: &mut Vec<Incident>) {
+        let Some(Suspect {
+            unproven: Some((_, Some(flow))),
+            since,
+            ..
+        }) = self.suspects.get(process)
+        else {
+            return;
+        };
+        match world.delivered(*flow, *since, &[]) {
+            Delivery::ShellText => {
+                self.proved(
+                    process,
+                    Severity::Medium,
+                    "The connection delivers what a shell takes for commands.",
+                    out,
+                );
+                self.suspects.schedule(process, self.now);
+            }
+            Delivery::Encrypted => {
+                // Nothing can be proved of it.
+                let flow = *flow;
+                self.flows.unwatch(flow, &mut self.wishes);
+                if let Some(suspect) = self.suspects.get_mut(process)
+                    && let Some((_, watched)) = &mut suspect.unproven
+                {
+                    *watched = None;
+                }
+            }
+            _ => self.suspects.schedule(process, self.now),
+        }
+    }
+
+    /// A suspect is a takeover: opens its incident, or raises it.
+    fn proved(
+        &mut self,
+        process: ProcessId,
+        severity: Severity,
+        proof: &'static str,
+        out: &mut Vec<Incident>,
+    ) -> Option<Key> {
+        let suspect = self.suspects.get(process)?;
+        let (exec, joined) = (suspect.exec.clone(), suspect.joined);
+        let (relay, _) = suspect.unproven.clone()?;
+        let key = match joined {
+            Some(key) => key,
+            None => {
+                let worth = Worth {
+                    severity,
+                    ..relay.worth(&exec, false)
+                };
+                let key = self.open_relayed(exec, worth, relay, out);
+                self.suspects.get_mut(process)?.joined = Some(key);
+                key
+            }
+        };
+        if severity == Severity::High {
+            // There is nothing more to prove.
+            self.drop_suspect_quietly(process);
+        }
+        let rose = self.books.get_mut(key)?.raise(severity, proof);
+        if rose {
+            self.say_if_severe(key, true, out);
+        }
+        Some(key)
+    }
+
+    /// A command whose parent holds connections: is it what one of them has just delivered?
+    fn popped(&mut self, exec: &Exec, session: Option<Key>, world: &dyn World) -> Option<Judgement> {
+        let holder = exec.parent()?.process;
+        let texts = wire::texts(exec);
+        let mut found = None;
+        for socket in &exec.held {
+            let Some(flow) = Flow::of(socket) else { continue };
+            let now = self.now;
+            let (known, gone) = self.loops.touch((holder, flow), now);
+            let delivery = if known.watched {
+                world.delivered(flow, known.last, &texts)
+            } else {
+                Delivery::Unwatched
+            };
+            known.last = now;
+            match delivery {
+                Delivery::Command if !known.is_habit(&texts) => found = found.or(Some((socket, flow))),
+                Delivery::Encrypted => known.hopeless = true,
+                Delivery::Unwatched => {}
+                _ => known.was_not_delivered(&texts),
+            }
+            let (watched, hopeless) = (known.watched, known.hopeless);
+            if watched && hopeless {
+                known.watched = false;
+                self.flows.unwatch(flow, &mut self.wishes);
+            } else if !watched && !hopeless {
+                known.watched = self.flows.watch(flow, &mut self.wishes);
+            }
+            if let Some((id, gone)) = gone {
+                self.forget_loop(id, gone.watched);
+            }
+        }
+        let (socket, severity, proof) = match found {
+            Some((socket, _)) => (socket, Severity::High, Proof::Delivered(Box::new(socket.clone()))),
+            // What runs in a session belongs to it; below what is asked for, the loop itself remembers.
+            None if session.is_some() || self.settings.min_severity > Severity::Low => return None,
+            None => {
+                let socket = exec.held.first()?;
+                (socket, Severity::Low, Proof::Held(Box::new(socket.clone())))
+            }
+        };
+        Some(Judgement {
+            severity,
+            technique: Technique::CommandLoop,
+            direction: socket.direction,
+            proof,
+        })
+    }
+
+    /// A program that holds a connection runs what it delivers.
+    fn open_loop(&mut self, exec: Exec, judgement: Judgement, out: &mut Vec<Incident>) {
+        let (Proof::Delivered(socket) | Proof::Held(socket)) = &judgement.proof else {
+            return;
+        };
+        let socket = Socket::clone(socket);
+        let Some((holder, flow)) = exec.parent().map(|parent| parent.process).zip(Flow::of(&socket)) else {
+            return;
+        };
+        if self.is_excepted(&exec, &[], std::slice::from_ref(&socket), judgement.direction) {
+            return;
+        }
+        let ties = Ties {
+            process: exec.process,
+            holder: Some(holder),
+            sockets: vec![socket.clone()],
+        };
+        // A web shell has a new connection for each command: they are one takeover all the same.
+        let (known, _) = self.loops.touch((holder, flow), self.now);
+        let known = known.key;
+        if let Some(key) = known.filter(|key| self.books.get(*key).is_some()) {
+            return self.join_tied(key, exec, Some(judgement), &ties, out);
+        }
+        let key = self.open(exec, judgement, &socket, &ties, out);
+        self.loops.touch((holder, flow), self.now).0.key = Some(key);
+    }
+
+    /// Takes a command of an incident that is known by its parent.
+    fn join(
+        &mut self,
+        key: Key,
+        exec: Exec,
+        judgement: Option<Judgement>,
+        _world: &dyn World,
+        out: &mut Vec<Incident>,
+    ) {
+        let ties = Ties {
+            process: exec.process,
+            holder: None,
+            sockets: Vec::new(),
+        };
+        self.join_tied(key, exec, judgement, &ties, out);
+    }
+
+    /// Somebody connects who may relay for a suspect.
+    pub(super) fn connect(&mut self, _connect: Connect, world: &dyn World, out: &mut Vec<Incident>) {
+        for process in self.suspects.open().into_iter().take(LOOKED_AGAIN_MAX) {
+            self.look_at_suspect(process, false, world, out);
+        }
+    }
+
+    /// Does what is due for suspects and loops.
+    pub(super) fn tick_piped(&mut self, world: &dyn World, out: &mut Vec<Incident>) {
+        while let Some(process) = self.suspects.due(self.now) {
+            self.suspects.unschedule(process);
+            self.look_at_suspect(process, false, world, out);
+        }
+        while let Some(id) = self.loops.idle(self.now) {
+            if let Some(gone) = self.loops.remove(id) {
+                self.forget_loop(id, gone.watched);
+            }
+        }
+    }
+
+    /// When that is due next.
+    pub(super) fn next_piped(&self) -> Option<BootTime> {
+        [self.suspects.next_timer(), self.loops.next_timer()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn forget_loop(&mut self, (_, flow): LoopId, watched: bool) {
+        if watched {
+            self.flows.unwatch(flow, &mut self.wishes);
+        }
+    }
+
+    /// Forgets a suspect: it ended, or executes something else now, or is excepted.
+    pub(super) fn drop_suspect(&mut self, process: ProcessId) {
+        if let Some(gone) = self.suspects.remove(process) {
+            self.let_go(&gone);
+            self.wishes.push(Wish::Session(process, false));
+        }
+    }
+
+    /// Forgets a suspect whose session is followed further.
+    fn drop_suspect_quietly(&mut self, process: ProcessId) {
+        if let Some(gone) = self.suspects.remove(process) {
+            self.let_go(&gone);
+        }
+    }
+
+    fn let_go(&mut self, suspect: &Suspect) {
+        if let Some((_, Some(flow))) = &suspect.unproven {
+            self.flows.unwatch(*flow, &mut self.wishes);
+        }
+    }
+
+    /// Opens an incident. The finding's id is derived from its primary socket.
+    pub(super) fn open(
+        &mut self,
+        exec: Exec,
+        judgement: Judgement,
+        primary: &Socket,
+        ties: &Ties,
+        out: &mut Vec<Incident>,
+    ) -> Key {
+        self.make_room(out);
+        let look_at = BootTime(self.now.0.saturating_add(LOOK_EVERY));
+        let mut incident = Tracked::new(exec, judgement, look_at);
+        incident.add_socket(primary);
+        let key = self.books.insert(incident);
+        self.books.tie(key, ties);
+        self.say_if_severe(key, true, out);
+        key
+    }
+}
+
+fn judgement(worth: Worth, relay: Relay) -> Judgement {
+    Judgement {
+        severity: worth.severity,
+        technique: worth.technique,
+        direction: worth.direction,
+        proof: Proof::Relay(Box::new(relay)),
+    }
+}
+
+/// Whether none of the streams is a network socket.
+pub(super) fn is_piped(exec: &Exec) -> bool {
+    !exec.streams.iter().any(|stream| matches!(stream, Stream::Socket(_)))
+}

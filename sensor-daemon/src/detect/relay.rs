@@ -1,0 +1,152 @@
+//! The rule for shells whose streams other processes carry to a socket. Owns what such a way is worth; [`super::trace`] finds
+//! it.
+//!
+//! Two kinds of carriers. A *dedicated* one exists to carry these bytes: its own standard streams are the socket or
+//! the shell's pipes (`nc`, `cat`, `script`, a program that has put the connection on its own streams), or it is a
+//! known relay program. Then the chain is closed, and worth as much as a socket on the shell's own streams. A *general*
+//! program (a node service, an editor, an agent) may hold a shell and a connection that have nothing to do with each other:
+//! that takes more evidence.
+
+use crate::model::{Direction, Exec, Hop, ProgramKind, Route, Socket, Text};
+
+use super::{Severity, Technique};
+
+/// The ways that a shell's input comes and its output goes.
+#[derive(Clone, Debug)]
+pub(super) struct Relay {
+    pub(super) input: Route,
+    pub(super) output: Option<Route>,
+}
+
+/// What a relayed shell is evidence of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Worth {
+    pub(super) severity: Severity,
+    pub(super) technique: Technique,
+    pub(super) direction: Direction,
+    /// A general program holds shell and connection: what the connection delivers decides.
+    pub(super) needs_proof: bool,
+}
+
+impl Relay {
+    /// The output's way, if it belongs to the same takeover as the input's: `curl … | sh` in somebody's login session has its
+    /// output on that session's connection.
+    fn answer(&self) -> Option<&Route> {
+        let (input, output) = (&self.input.socket, self.output.as_ref()?);
+        let same = input.inode == output.socket.inode
+            || (input.direction == Direction::Outbound && output.socket.direction == Direction::Outbound)
+            || input.remote == output.socket.remote;
+        same.then_some(output)
+    }
+
+    /// Every process that carries bytes, those of the input first.
+    pub(super) fn hops(&self) -> Vec<Hop> {
+        let mut hops = self.input.hops.clone();
+        for hop in self.answer().into_iter().flat_map(|output| &output.hops) {
+            if hops.iter().all(|known| known.process != hop.process) {
+                hops.push(hop.clone());
+            }
+        }
+        hops
+    }
+
+    /// The sockets, the input's first.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = &Socket> {
+        let answer = self.answer().map(|output| &output.socket);
+        std::iter::once(&self.input.socket).chain(answer.filter(|socket| socket.inode != self.input.socket.inode))
+    }
+
+    /// What was seen, as one sentence.
+    pub(super) fn evidence(&self) -> String {
+        let carrier = |route: &Route| {
+            let names: Vec<String> = route.hops.iter().map(name).collect();
+            match names.as_slice() {
+                [] => String::from("is the socket itself"),
+                names => format!("is carried by {}", names.join(" and ")),
+            }
+        };
+        let input = carrier(&self.input);
+        match self.answer() {
+            Some(output) => {
+                let output = carrier(output);
+                if input == output {
+                    format!(
+                        "Its stdin and stdout: each {input}, to a network socket; it executes what it reads from stdin."
+                    )
+                } else {
+                    format!(
+                        "Its stdin {input}, its stdout {output}, to a network socket; it executes what it reads from stdin."
+                    )
+                }
+            }
+            None => format!("Its stdin {input}, from a network socket; it executes what it reads from stdin."),
+        }
+    }
+
+    /// Which standard streams it carries.
+    pub(super) fn carried(&self) -> [bool; 3] {
+        [true, self.answer().is_some(), false]
+    }
+
+    /// Judges a shell that reads commands. `first` tells that its streams were like this when it started.
+    pub(super) fn worth(&self, exec: &Exec, first: bool) -> Worth {
+        let socket = &self.input.socket;
+        let direction = match (socket.direction, self.answer()) {
+            (Direction::Unknown, Some(output)) => output.socket.direction,
+            (known, _) => known,
+        };
+        let worth = |severity, technique, needs_proof| Worth {
+            severity,
+            technique,
+            direction,
+            needs_proof,
+        };
+        let Some(output) = self.answer() else {
+            return worth(Severity::Low, Technique::InputOnlyShell, false);
+        };
+        let technique = match direction {
+            Direction::Outbound => Technique::ReverseShell,
+            Direction::Inbound => Technique::BindShell,
+            Direction::Unknown => Technique::RemoteShell,
+        };
+        if is_dedicated(&self.input) && is_dedicated(output) {
+            let severity = if direction == Direction::Outbound {
+                Severity::Critical
+            } else {
+                Severity::High
+            };
+            return worth(severity, technique, false);
+        }
+        // Nothing was received before the shell started, and there is nothing else that it could be for.
+        let untouched = socket.bytes_received.unwrap_or(0) == 0 && self.input.connections == 1;
+        if first && untouched && is_bare(exec) {
+            worth(Severity::Medium, technique, true)
+        } else {
+            worth(Severity::Low, technique, true)
+        }
+    }
+}
+
+/// Whether a shell was started without anything else to do than read commands. Its arguments may only say how.
+fn is_bare(exec: &Exec) -> bool {
+    exec.argv.len() <= 4
+}
+
+/// Whether the carrier that holds the socket exists for these bytes.
+fn is_dedicated(route: &Route) -> bool {
+    let Some(last) = route.hops.last() else { return true };
+    route.fd <= 2 || (last.fd <= 2 && last.kind != "terminal") || last.program.kind == ProgramKind::Relay
+}
+
+/// A carrier, for a sentence.
+fn name(hop: &Hop) -> String {
+    let name = if hop.program.name.is_empty() {
+        hop.comm.for_terminal()
+    } else {
+        Text::from(hop.program.name.as_str()).for_terminal()
+    };
+    format!(
+        "{name} (pid {}, descriptor {}, {} {})",
+        hop.process.pid, hop.fd, hop.kind, hop.inode
+    )
+}

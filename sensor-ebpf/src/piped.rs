@@ -1,0 +1,213 @@
+//! Execs whose streams are pipes, terminals or UNIX sockets: most of a busy machine's. Decides which of them user space
+//! has to hear of, by what can be told here at little cost.
+//!
+//! - A shell or interpreter that may read its commands from such a stream. What a file is, user space has found out before
+//!   (`FILES`); one that it has not seen yet goes through. A `sh -c …` and a script bring their commands along.
+//! - A command whose parent holds a network connection: it may be what the peer sent. Looked for where one of the two is
+//!   a shell or interpreter, or the parent is known to have connected to somebody.
+//! - A command of a session that user space follows.
+
+use aya_ebpf::programs::BtfTracePointContext;
+use sensor_common::record::{FileKey, HELD_MAX, PARENT_FDS_MAX, StreamRecord, file_kind, process_mark, reason};
+
+use crate::{
+    exec::EMPTY_STREAM,
+    kernel::{self, Bprm, Fault, File, Task},
+    maps::{self, ARGV_LOOK, FD_BLOCK, Scratch, Stage},
+    streams,
+};
+
+/// Blocks of the parent's descriptors that are searched for connections.
+const BLOCKS: usize = 2;
+
+/// Decides whether user space has to hear of this exec.
+#[inline(always)]
+pub fn consider(ctx: &BtfTracePointContext, task: Task, bprm: Bprm) {
+    let Some(scratch) = maps::scratch() else { return };
+    // SAFETY: this CPU's map value; no other program uses it meanwhile.
+    let (record, stdin) = unsafe { (&mut (*scratch).record, (*scratch).files[0]) };
+    let mut reason = 0;
+    let kind = match file_key(bprm.file(), &mut record.exe_key) {
+        Ok(()) => maps::file_kind(&record.exe_key),
+        Err(Fault) => file_kind::UNKNOWN,
+    };
+    if kind != file_kind::OTHER
+        && bprm.script_name().is_none()
+        && stdin_is_piped(stdin)
+        && may_read_commands(scratch, task, kind)
+    {
+        reason |= reason::PIPED_SHELL;
+    }
+    let parent = task.parent().group_leader();
+    let marks = maps::marks(parent.tgid(), parent.start_ns());
+    if marks & process_mark::SESSION != 0 {
+        reason |= reason::SESSION;
+    }
+    if (reason != 0 || kind != file_kind::OTHER || marks & process_mark::CONNECTED != 0 || is_interpreter(parent))
+        && find_connections(scratch, parent)
+    {
+        reason |= reason::HOLDER;
+    }
+    if reason != 0 {
+        record.reason = reason;
+        maps::next_stage(ctx, Stage::DescribeProcess);
+    }
+}
+
+/// Describes the parent's connections that were found.
+#[inline(always)]
+pub fn describe_held(ctx: &BtfTracePointContext) {
+    let Some(scratch) = maps::scratch() else { return };
+    // Not a loop: the compiler would make one of it in which the verifier finds registers that were never written.
+    describe_one::<0>(scratch);
+    describe_one::<1>(scratch);
+    describe_one::<2>(scratch);
+    describe_one::<3>(scratch);
+    maps::next_stage(ctx, Stage::DescribeProgram);
+}
+
+const _: () = assert!(HELD_MAX == 4);
+
+#[inline(always)]
+fn describe_one<const INDEX: usize>(scratch: *mut Scratch) {
+    // SAFETY: fields of this CPU's map value.
+    let (length, file, fd, held) = unsafe {
+        (
+            core::ptr::read_volatile(&raw const (*scratch).record.held_len),
+            core::ptr::read_volatile(&raw const (*scratch).held_files[INDEX]),
+            core::ptr::read_volatile(&raw const (*scratch).held_fds[INDEX]),
+            &mut (*scratch).record.held[INDEX],
+        )
+    };
+    if INDEX as u32 >= length {
+        return;
+    }
+    *held = EMPTY_STREAM;
+    if streams::classify(file, held).is_err() {
+        maps::count(|counters| counters.read_failed_socket += 1);
+    }
+    set_parent_fd(held, fd);
+}
+
+#[inline(always)]
+fn set_parent_fd(held: &mut StreamRecord, fd: u32) {
+    let word = (fd / 64) as usize & (PARENT_FDS_MAX / 64 - 1);
+    held.parent_fds[word] = 1 << (fd & 63);
+}
+
+/// Fills in what tells this file from others, and from itself before it was written to.
+#[inline(always)]
+pub fn file_key(file: File, key: &mut FileKey) -> Result<(), Fault> {
+    let inode = file.inode()?;
+    key.inode = inode.number();
+    key.size = inode.size();
+    key.changed = inode.changed();
+    (key.device, _) = inode.file_system()?;
+    key.reserved = 0;
+    Ok(())
+}
+
+#[inline(always)]
+fn is_interpreter(process: Task) -> bool {
+    let mut key = FileKey::default();
+    let Some(file) = process.executable() else {
+        return false;
+    };
+    file_key(file, &mut key).is_ok()
+        && matches!(
+            maps::file_kind(&key),
+            file_kind::SHELL | file_kind::INTERPRETER | file_kind::MULTICALL
+        )
+}
+
+#[inline(always)]
+fn stdin_is_piped(stdin: File) -> bool {
+    stdin.0 != 0 && streams::is_piped(stdin.file_type())
+}
+
+/// Whether the first argument leaves open that commands are read from standard input. User space reads the whole list;
+/// this spares it what a build or a scheduler starts by the thousand.
+#[inline(always)]
+fn may_read_commands(scratch: *mut Scratch, task: Task, kind: u32) -> bool {
+    if kind == file_kind::UNKNOWN {
+        return true;
+    }
+    let (start, end) = task.arguments();
+    let mut length = end.saturating_sub(start);
+    if length > ARGV_LOOK as u64 {
+        length = ARGV_LOOK as u64;
+    }
+    // SAFETY: a field of this CPU's map value, with room for `length` bytes.
+    let (argv, copied) = unsafe {
+        let argv = &raw mut (*scratch).argv_start;
+        (argv.cast::<u8>(), kernel::copy_user(argv.cast(), length as u32, start))
+    };
+    if copied.is_err() {
+        return true;
+    }
+    // SAFETY: the mask keeps it within the array.
+    let byte = |index: usize| unsafe { core::ptr::read_volatile(argv.add(index & (ARGV_LOOK - 1))) };
+    let mut first = 0;
+    for index in 0..ARGV_LOOK - 4 {
+        if byte(index) == 0 {
+            first = index + 1;
+            break;
+        }
+    }
+    // No end of the own name within reach, or no argument after it.
+    if first == 0 || first as u64 >= length {
+        return true;
+    }
+    match (byte(first), byte(first + 1), byte(first + 2)) {
+        // `sh -c`, `python -c`, `python -m`, `perl -e`, `php -r`
+        (b'-', b'c' | b'e' | b'm' | b'r', 0) => kind == file_kind::SHELL && byte(first + 1) != b'c',
+        (b'-' | b'+', ..) => true,
+        // `/dev/stdin` and the like; the applet's name of a multi-call program.
+        (b'/', b'd' | b'p', _) => true,
+        _ => kind == file_kind::MULTICALL,
+    }
+}
+
+/// Looks for network connections among the parent's descriptors; whether there are any.
+#[inline(always)]
+fn find_connections(scratch: *mut Scratch, parent: Task) -> bool {
+    // SAFETY: fields of this CPU's map value.
+    let (block, length) = unsafe { (&raw mut (*scratch).parent_files, &raw mut (*scratch).record.held_len) };
+    let sockets = kernel::socket_operations();
+    let Some((descriptors, size)) = parent.files().table() else {
+        return false;
+    };
+    if sockets == 0 {
+        return false;
+    }
+    for number in 0..BLOCKS {
+        let first = number * FD_BLOCK;
+        // SAFETY: `block` has room for what is copied, and a table's size is a multiple of the block's.
+        let copied = unsafe { kernel::copy(block.cast(), (FD_BLOCK * 8) as u32, descriptors + (first * 8) as u64) };
+        if size < (first + FD_BLOCK) as u32 || copied.is_err() {
+            break;
+        }
+        for index in 0..FD_BLOCK {
+            // SAFETY: an entry of the array. Volatile, so that the loop stays one.
+            let file = File(unsafe { core::ptr::read_volatile(block.cast::<u64>().add(index)) });
+            if file.operations() == sockets {
+                keep_connection(scratch, file, (first + index) as u32);
+            }
+        }
+    }
+    // SAFETY: a field of this CPU's map value.
+    unsafe { core::ptr::read_volatile(length) != 0 }
+}
+
+#[inline(always)]
+fn keep_connection(scratch: *mut Scratch, file: File, fd: u32) {
+    // SAFETY: fields of this CPU's map value; the comparison keeps the index within the arrays.
+    unsafe {
+        let length = core::ptr::read_volatile(&raw const (*scratch).record.held_len) as usize;
+        if length < HELD_MAX && streams::is_connected(file) {
+            core::ptr::write_volatile((&raw mut (*scratch).held_files).cast::<File>().add(length), file);
+            core::ptr::write_volatile((&raw mut (*scratch).held_fds).cast::<u32>().add(length), fd);
+            core::ptr::write_volatile(&raw mut (*scratch).record.held_len, length as u32 + 1);
+        }
+    }
+}
