@@ -3,6 +3,7 @@
 //! Sources (`sources/`) make it, the engine (`detect/`) judges it. All of it serializes, so that what one machine saw
 //! can be replayed on another.
 
+mod container;
 mod program;
 mod socket;
 mod text;
@@ -10,6 +11,7 @@ mod text;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    container::{Container, ContainerRuntime},
     program::{Program, ProgramKind},
     socket::{Direction, Endpoint, Socket, SocketState, Transport},
     text::Text,
