@@ -7,12 +7,14 @@
 //! - `rule`: what one exec is evidence of, with `argv` and `dialect` for "does this shell read its input"
 //! - `engine`: from evidence to incidents: which one, when it opens, ends, speaks
 //! - `tracked`: one incident; `books`: all of them; `pacing`: the pace of one; `services`: what serves a connection and is left alone
+//! - `exceptions`: takeovers that are meant to be
 //! - `incident`: what is handed out
 
 mod argv;
 mod books;
 mod dialect;
 mod engine;
+pub mod exceptions;
 mod incident;
 mod pacing;
 mod rule;
