@@ -4,6 +4,7 @@
 //! `sources -> detect -> finding -> sinks`. `docs/architecture.md` has the picture.
 
 pub mod cli;
+pub mod config;
 pub mod detect;
 pub mod enrich;
 pub mod finding;

@@ -1,6 +1,8 @@
 //! The command line: one file a subcommand. `--help` is documentation.
 
+mod check_config;
 mod doctor;
+mod exceptions;
 mod run;
 
 use std::{
@@ -53,6 +55,36 @@ enum Command {
     /// Loads the sensor's programs into the kernel for a moment and attaches nothing. Exits 0 if the sensor can run here,
     /// 1 if not.
     Doctor(doctor::Arguments),
+    /// List what is never reported: the built-in exceptions and the configuration file's, with their reasons
+    ///
+    /// An exception is a takeover that is meant to be: a login through sshd, `kubectl exec`, the jobs of a CI runner. Each
+    /// is shown with all of its conditions; if every one of them holds, nothing is reported. Nothing runs and nothing is
+    /// changed by this command.
+    ///
+    /// A finding that is ordinary work on your hosts becomes an exception of your own in
+    /// /etc/sensor-daemon/config.toml; docs/exceptions.md shows every field. An exception that is too wide for your
+    /// hosts is turned off there: disable_exceptions = ["x11-forwarding"]
+    #[command(after_help = "\
+Examples:
+  sensor-daemon exceptions
+  sensor-daemon exceptions --config ./config.toml
+  sensor-daemon exceptions --format json | jq -r '.[] | select(.disabled) | .id'")]
+    Exceptions(exceptions::Arguments),
+    /// Check a configuration file before a sensor reads it: OK, or everything that is wrong with it
+    ///
+    /// Every problem is a line on standard error, FILE:LINE: what is wrong; what to do. Exits 0 if there is none, 1
+    /// otherwise; `run` refuses to start with the same words. Run it on the host that the file is for: names of users are
+    /// looked up.
+    #[command(after_help = "\
+A file to begin with:
+  min_severity = \"medium\"
+
+  [[exception]]
+  id = \"nightly-backup\"
+  reason = \"The backup server's agent runs rsync on the connection it opens.\"
+  binary = \"/usr/bin/rsync\"
+  peer = \"10.1.0.0/16\"")]
+    CheckConfig(check_config::Arguments),
 }
 
 /// How findings are written to standard output.
@@ -93,6 +125,8 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(arguments) => run::run(&arguments, cli.verbose >= 2),
         Command::Doctor(arguments) => doctor::doctor(&arguments),
+        Command::Exceptions(arguments) => exceptions::exceptions(&arguments),
+        Command::CheckConfig(arguments) => check_config::check_config(&arguments),
     };
     result.unwrap_or_else(|error| {
         // One line for each thing that was wrong, and no escape of a foreign byte.

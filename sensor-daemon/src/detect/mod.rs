@@ -11,12 +11,14 @@
 //!   execs without a socket, with `suspects` (shells whose way to a socket is not known) and `loops` (programs that hold a
 //!   connection and run commands), and `flows` (the connections that are watched for them)
 //! - `tracked`: one incident; `books`: all of them; `pacing`: the pace of one; `services`: what serves a connection and is left alone
+//! - `exceptions`: takeovers that are meant to be
 //! - `incident`: what is handed out
 
 mod argv;
 mod books;
 mod dialect;
 mod engine;
+pub mod exceptions;
 mod flows;
 mod incident;
 mod loops;

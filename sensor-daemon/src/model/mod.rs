@@ -3,6 +3,7 @@
 //! Sources (`sources/`) make it, the engine (`detect/`) judges it. All of it serializes, so that what one machine saw
 //! can be replayed on another.
 
+mod container;
 mod flow;
 mod program;
 mod route;
@@ -12,6 +13,7 @@ mod text;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    container::{Container, ContainerRuntime},
     flow::Flow,
     program::{Program, ProgramKind},
     route::{Hop, Route},

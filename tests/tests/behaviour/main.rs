@@ -1,6 +1,7 @@
 //! The sensor as a program: its start, its end, its output, and what it says when it can't work.
 
 mod command_line;
+mod config;
 mod life;
 mod output;
 mod privileges;
@@ -15,6 +16,7 @@ fn main() -> ExitCode {
         output::cases(),
         privileges::cases(),
         command_line::cases(),
+        config::cases(),
     ];
     suite::run_alone(cases.into_iter().flatten().collect())
 }

@@ -5,6 +5,7 @@
 mod argv;
 mod bounds;
 mod build;
+mod exceptions;
 mod lifecycle;
 mod pace;
 mod random;
