@@ -3,6 +3,7 @@
 
 use std::{
     io::{self, IsTerminal as _},
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -20,7 +21,8 @@ use tracing::{debug, info, warn};
 use super::{Format, MinSeverity};
 use crate::{
     detect::{Engine, Incident, Settings},
-    enrich::host,
+    config,
+    enrich::{container::Containers, host},
     finding,
     health::{
         doctor::{self, Verdict},
@@ -53,9 +55,14 @@ pub(super) struct Arguments {
     /// How to write findings
     #[arg(long, value_enum, default_value = "auto")]
     format: Format,
-    /// Leave out findings below this severity; such a takeover is followed silently, in case it rises
-    #[arg(long, value_enum, default_value = "medium")]
-    min_severity: MinSeverity,
+    /// Leave out findings below this severity; such a takeover is followed silently, in case it rises. Goes before what the
+    /// configuration file says; the default is medium
+    #[arg(long, value_enum)]
+    min_severity: Option<MinSeverity>,
+    /// Configuration file: exceptions and the lowest severity. Without it /etc/sensor-daemon/config.toml is read, if there
+    /// is one
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCode> {
@@ -75,6 +82,8 @@ async fn watch(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCo
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can't be caught")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT can't be caught")?;
 
+    // Before the kernel side: a mistake in it should show at once.
+    let config = config::load(arguments.config.as_deref())?;
     let attached = ebpf::open(LoadOptions { kernel_log })
         .and_then(ebpf::Opened::attach)
         .map_err(explain)?;
@@ -92,8 +101,14 @@ async fn watch(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCo
     let terminal = io::stdout().is_terminal();
     let mut sensor = Sensor {
         engine: Engine::new(Settings {
-            min_severity: arguments.min_severity.into(),
+            min_severity: arguments
+                .min_severity
+                .map(Into::into)
+                .or(config.min_severity)
+                .unwrap_or(Settings::default().min_severity),
+            exceptions: config.exceptions,
         }),
+        containers: Containers::default(),
         ancestry: Ancestry::default(),
         world: LiveWorld::new(programs, host::sees_host_process_ids().unwrap_or(false)),
         host: host::host(),
@@ -235,6 +250,8 @@ fn release_memory() {
 /// Everything between the ring buffer and standard output.
 struct Sensor {
     engine: Engine,
+    /// Remembers containers.
+    containers: Containers,
     /// Remembers ancestors.
     ancestry: Ancestry,
     /// Answers the engine.
@@ -292,6 +309,7 @@ impl Sensor {
 
     /// Adds what user space alone can know.
     fn complete(&mut self, exec: &mut Exec) {
+        exec.container = self.containers.of(&exec.cgroup);
         let mut identities = self.world.identities.borrow_mut();
         let multicall;
         (exec.program, multicall) = identities.of_exec(exec);

@@ -3,11 +3,12 @@
 //! Everything that a watched process can repeat at will (execs, exits, ends and new beginnings on one socket) leads to
 //! paced snapshots only.
 
-use crate::model::{BootTime, Direction, Exec, Exit, Hop, Observation, ProcessId, Socket, SocketClosed};
+use crate::model::{BootTime, Direction, Exec, Exit, Hop, Observation, ProcessId, Socket, SocketClosed, Text};
 
 use super::{
     EndReason, Incident, Settings, Wish, World,
     books::{Books, Key},
+    exceptions::Subject,
     flows::Flows,
     loops::Loops,
     pacing::INTERVAL_MIN,
@@ -179,6 +180,9 @@ impl Engine {
         let Some((judgement, primary)) = judgement else {
             return;
         };
+        if self.is_excepted(&exec, &[], &ties.sockets, judgement.direction) {
+            return self.services.insert(&exec);
+        }
         self.open(exec, judgement, &primary, &ties, out);
     }
 
@@ -344,15 +348,19 @@ impl Engine {
         }
     }
 
-    /// Whether this takeover is somebody's ordinary work.
-    pub(super) fn is_excepted(
-        &self,
-        _exec: &Exec,
-        _relays: &[Hop],
-        _sockets: &[Socket],
-        _direction: Direction,
-    ) -> bool {
-        false
+    /// Whether this takeover is meant to be. `relays` carry the stream that it is judged by.
+    pub(super) fn is_excepted(&self, exec: &Exec, relays: &[Hop], sockets: &[Socket], direction: Direction) -> bool {
+        // A path that only the process itself sees there says nothing.
+        let trusted = relays.iter().filter(|hop| hop.host_path);
+        let relays: Vec<Text> = trusted.filter_map(|hop| hop.path.clone()).collect();
+        let subject = Subject {
+            exec,
+            relays: &relays,
+            sockets,
+            direction,
+            container: exec.container.as_ref(),
+        };
+        self.settings.exceptions.matching(&subject).is_some()
     }
 
     #[cfg(test)]

@@ -37,6 +37,7 @@ mod tests;
 
 use crate::model::{BootTime, Flow, Holder, ProcessId, Stream, Text};
 
+use self::exceptions::Exceptions;
 pub use self::{
     engine::Engine,
     incident::{Command, EndReason, Incident, Severity, State, Technique},
@@ -81,12 +82,15 @@ pub enum Wish {
 pub struct Settings {
     /// Incidents below this are followed without a word, in case they rise.
     pub min_severity: Severity,
+    /// Takeovers that are meant to be.
+    pub exceptions: Exceptions,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             min_severity: Severity::Medium,
+            exceptions: Exceptions::default(),
         }
     }
 }

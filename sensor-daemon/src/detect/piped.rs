@@ -105,7 +105,7 @@ impl Engine {
             }
             return;
         }
-        if self.is_excepted(&exec, &relay.hops(), &sockets, worth.direction) {
+        if self.is_excepted(&exec, &relay.input.hops, &sockets, worth.direction) {
             self.drop_suspect(process);
             return;
         }

@@ -111,6 +111,9 @@ pub struct Exec {
     pub argv_truncated: bool,
     /// Its control group.
     pub cgroup: Cgroup,
+    /// The container that it runs in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Container>,
     /// Its namespaces.
     pub namespaces: Namespaces,
     /// stdin, stdout, stderr.

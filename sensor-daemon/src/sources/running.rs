@@ -90,6 +90,7 @@ fn look(process: &Process, now: BootTime, identities: &mut Identities) -> Option
         namespaces: namespaces(pid),
         streams,
         held: Vec::new(),
+        container: None,
         ancestors: ancestors(status.ppid, identities),
     };
     (exec.program, _) = identities.of_exec(&exec);

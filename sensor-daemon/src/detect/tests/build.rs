@@ -98,6 +98,7 @@ impl Build {
             namespaces: Namespaces::default(),
             streams: [const { TERMINAL }; 3],
             held: vec![],
+            container: None,
             ancestors: vec![],
         };
         Self(exec).parent(100, "python3")
@@ -216,7 +217,10 @@ impl Scene {
 
     pub(super) fn above(min_severity: Severity) -> Self {
         Self {
-            engine: Engine::new(Settings { min_severity }),
+            engine: Engine::new(Settings {
+                min_severity,
+                ..Settings::default()
+            }),
             world: Table::default(),
         }
     }

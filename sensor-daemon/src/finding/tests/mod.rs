@@ -123,6 +123,7 @@ fn exec(pid: u32, argv: &[&str], streams: [Stream; 3]) -> Exec {
         },
         streams,
         held: Vec::new(),
+        container: None,
         ancestors: vec![
             ancestor(4300, "python3", &["python3", "/srv/app.py"]),
             ancestor(1, "systemd", &["systemd"]),

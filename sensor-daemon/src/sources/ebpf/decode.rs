@@ -131,6 +131,7 @@ fn exec(record: &ExecRecord, mut tail: &[u8]) -> Option<Exec> {
             stream(&record.streams[1]),
             stream(&record.streams[2]),
         ],
+        container: None,
         held: record
             .held
             .iter()
