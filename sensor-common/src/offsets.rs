@@ -164,6 +164,7 @@ offsets! {
     sk_protocol: required "sock"."sk_protocol";
     sk_userlocks: bitfield "sock"."sk_userlocks";
     sk_socket: required "sock"."sk_socket";
+    tcp_bytes_sent: optional "tcp_sock"."bytes_sent";
     tcp_bytes_received: optional "tcp_sock"."bytes_received";
     unix_peer: optional "unix_sock"."peer";
     vsock_local_port: optional "vsock_sock"."local_addr.svm_port";

@@ -13,8 +13,10 @@ pub const KIND_EXEC: u32 = 1;
 pub const KIND_EXIT: u32 = 2;
 /// `RecordHeader::kind` of a [`SocketCloseRecord`].
 pub const KIND_SOCKET_CLOSE: u32 = 3;
-/// `RecordHeader::kind` of a [`ConnectRecord`].
+/// `RecordHeader::kind` of a [`ProcessRecord`]: a process that may relay for a piped shell connects to somebody.
 pub const KIND_CONNECT: u32 = 4;
+/// `RecordHeader::kind` of a [`ProcessRecord`]: a connection became a standard stream of a running process.
+pub const KIND_MOVED: u32 = 5;
 
 /// Nanoseconds of one tick of `/proc/PID/stat`: `USER_HZ` is 100 on every architecture that Rust and BPF share.
 pub const TICK_NS: u64 = 10_000_000;
@@ -190,6 +192,8 @@ pub struct StreamRecord {
     pub cookie: u64,
     /// Bytes that TCP has received on this socket, 0 for other transports.
     pub bytes_received: u64,
+    /// Bytes that TCP has sent on this socket, 0 for other transports.
+    pub bytes_sent: u64,
     /// Inode of the other end: of an AF_UNIX socket's peer, of the slave for a pseudo-terminal's master; 0 if none.
     pub peer_inode: u64,
     /// Network namespace of a socket (inode number).
@@ -304,12 +308,12 @@ pub struct ExecRecord {
     pub ancestors: [AncestorRecord; ANCESTORS_MAX],
 }
 
-/// A process that may relay for a piped shell connects to somebody.
+/// Something that a process did, of which the kind says all.
 #[repr(C)]
 #[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 #[derive(Clone, Copy, Debug)]
-pub struct ConnectRecord {
-    /// `kind` is [`KIND_CONNECT`].
+pub struct ProcessRecord {
+    /// `kind` is [`KIND_CONNECT`] or [`KIND_MOVED`].
     pub header: RecordHeader,
     /// Nanoseconds since boot at which the process started.
     pub start_ns: u64,
@@ -370,12 +374,12 @@ pub struct SocketCloseRecord {
 // The derive refuses implicit padding too, but the kernel side is built without it.
 const _: () = {
     assert!(size_of::<RecordHeader>() == 16);
-    assert!(size_of::<StreamRecord>() == 128);
+    assert!(size_of::<StreamRecord>() == 136);
     assert!(size_of::<AncestorRecord>() == 32);
     assert!(size_of::<FileKey>() == 32);
-    assert!(size_of::<ExecRecord>() == 176 + (3 + HELD_MAX) * 128 + ANCESTORS_MAX * 32);
-    assert!(size_of::<ConnectRecord>() == 32);
-    assert!(size_of::<OpenFileRecord>() == 40 + 128);
+    assert!(size_of::<ExecRecord>() == 176 + (3 + HELD_MAX) * 136 + ANCESTORS_MAX * 32);
+    assert!(size_of::<ProcessRecord>() == 32);
+    assert!(size_of::<OpenFileRecord>() == 40 + 136);
     assert!(size_of::<ExitRecord>() == 32);
     assert!(size_of::<SocketCloseRecord>() == 24);
 };

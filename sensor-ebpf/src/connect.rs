@@ -1,26 +1,48 @@
-//! Who connects: remembered, so that what it executes is looked at; and reported if it may relay for a piped shell.
+//! Who connects: remembered, so that what it executes is looked at; reported if it may relay for a piped shell, or if
+//! the connection is one of its own standard streams. And whose streams become a connection later.
 
-use sensor_common::record::{process_mark, stream_kind};
+use sensor_common::record::{KIND_CONNECT, KIND_MOVED, process_mark, stream_kind};
 
 use crate::{
     exec::EMPTY_STREAM,
-    kernel::{Current, File},
+    kernel::{Current, File, Sock},
     maps, streams,
 };
 
 /// The current process sent its first packet to somebody.
 #[inline(always)]
-pub fn began() {
+pub fn began(sock: Sock) {
     let current = Current::get();
     let (tgid, start_ns) = (current.tgid(), current.start_ns());
-    let relays = maps::marks(tgid, start_ns) & process_mark::NEIGHBOUR != 0
-        || current
-            .standard_streams()
-            .is_ok_and(|[stdin, stdout, _]| is_suspect(stdin) || (stdout != stdin && is_suspect(stdout)));
+    let mut relays = maps::marks(tgid, start_ns) & process_mark::NEIGHBOUR != 0;
+    let mut moved = false;
+    if let Ok([stdin, stdout, stderr]) = current.standard_streams() {
+        relays = relays || is_suspect(stdin) || (stdout != stdin && is_suspect(stdout));
+        moved = is_socket(stdin, sock) || is_socket(stdout, sock) || is_socket(stderr, sock);
+    }
     maps::mark(tgid, start_ns, process_mark::CONNECTED);
     if relays {
-        maps::send_connect(tgid, start_ns);
+        maps::send_process(KIND_CONNECT, tgid, start_ns);
     }
+    if moved {
+        maps::send_process(KIND_MOVED, tgid, start_ns);
+    }
+}
+
+/// The current process makes `file` its descriptor number `fd`.
+#[inline(always)]
+pub fn duplicated(file: File, fd: u32) {
+    if fd <= 2 && streams::is_connected(file) {
+        let current = Current::get();
+        maps::send_process(KIND_MOVED, current.tgid(), current.start_ns());
+    }
+}
+
+#[inline(always)]
+fn is_socket(file: File, sock: Sock) -> bool {
+    file.0 != 0
+        && streams::is_piped(file.file_type())
+        && matches!(file.socket(), Ok(Some(own)) if own.address() == sock.address())
 }
 
 /// Whether it is a stream of a piped shell too, or its other end.

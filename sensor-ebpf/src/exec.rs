@@ -194,6 +194,7 @@ pub const EMPTY_STREAM: StreamRecord = StreamRecord {
     inode: 0,
     cookie: 0,
     bytes_received: 0,
+    bytes_sent: 0,
     peer_inode: 0,
     netns: 0,
     fs_dev: 0,

@@ -21,12 +21,12 @@ mod tail;
 mod wire;
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, cgroup_skb},
-    programs::{BtfTracePointContext, SkBuffContext},
+    macros::{btf_tracepoint, cgroup_skb, fentry},
+    programs::{BtfTracePointContext, FEntryContext, SkBuffContext},
 };
 use sensor_common::record::direction;
 
-use crate::kernel::{Bprm, Sock, Task};
+use crate::kernel::{Bprm, File, Sock, Task};
 
 /// Called when a process has taken over a new program and is about to run it: close-on-exec descriptors are gone, the
 /// new address space with its arguments is in place.
@@ -106,13 +106,25 @@ fn socket_state(ctx: BtfTracePointContext) -> i32 {
     match (old, new) {
         (_, SYN_SENT) => {
             maps::set_direction(sock, direction::OUTBOUND);
-            connect::began();
+            connect::began(sock);
         }
         // A simultaneous open passes here too, after SYN_SENT: the first word stands.
         (SYN_RECV, ESTABLISHED) => maps::set_direction_if_unset(sock, direction::INBOUND),
         (_, CLOSE) => maps::socket_closed(sock),
         _ => {}
     }
+    0
+}
+
+/// Called when a process makes one of its open files another descriptor as well, by dup2 or dup3.
+///
+/// ```c
+/// // fs/file.c, 5.10 to 7.3; static, so that a kernel may have it inlined
+/// static int do_dup2(struct files_struct *files, struct file *file, unsigned fd, unsigned flags)
+/// ```
+#[fentry(function = "do_dup2")]
+fn stream_moved(ctx: FEntryContext) -> i32 {
+    connect::duplicated(File::from_context(ctx.arg(1)), ctx.arg(2));
     0
 }
 

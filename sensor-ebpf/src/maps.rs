@@ -10,7 +10,7 @@ use aya_ebpf::{
 use sensor_common::{
     counters::Counters,
     record::{
-        self, ConnectRecord, ExecRecord, ExitRecord, FileKey, HELD_MAX, ProcessMark, RecordHeader, SocketCloseRecord,
+        self, ExecRecord, ExitRecord, FileKey, HELD_MAX, ProcessMark, ProcessRecord, RecordHeader, SocketCloseRecord,
         TAIL_MAX, TICK_NS, direction, file_kind,
     },
 };
@@ -230,16 +230,16 @@ pub fn is_suspect(inode: u64) -> bool {
     unsafe { SUSPECTS.get(inode) }.is_some()
 }
 
-/// Reports that a process which may relay for a piped shell connects.
+/// Reports something that a process did.
 #[inline(always)]
-pub fn send_connect(tgid: u32, start_ns: u64) {
-    let connect = ConnectRecord {
-        header: header(record::KIND_CONNECT),
+pub fn send_process(kind: u32, tgid: u32, start_ns: u64) {
+    let record = ProcessRecord {
+        header: header(kind),
         start_ns,
         tgid,
         reserved: 0,
     };
-    sent_or_lost(EVENTS.output::<ConnectRecord>(&connect, 0).is_ok());
+    sent_or_lost(EVENTS.output::<ProcessRecord>(&record, 0).is_ok());
 }
 
 /// Where to keep what this flow delivers, if it is watched.

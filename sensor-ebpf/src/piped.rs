@@ -43,7 +43,7 @@ pub fn consider(ctx: &BtfTracePointContext, task: Task, bprm: Bprm) {
     if marks & process_mark::SESSION != 0 {
         reason |= reason::SESSION;
     }
-    if (reason != 0 || kind != file_kind::OTHER || marks & process_mark::CONNECTED != 0 || is_interpreter(parent))
+    if (reason != 0 || kind != file_kind::OTHER || marks & process_mark::CONNECTED != 0 || may_be_interpreter(parent))
         && find_connections(scratch, parent)
     {
         reason |= reason::HOLDER;
@@ -107,17 +107,14 @@ pub fn file_key(file: File, key: &mut FileKey) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Not for sure if its file has not been seen yet.
 #[inline(always)]
-fn is_interpreter(process: Task) -> bool {
+fn may_be_interpreter(process: Task) -> bool {
     let mut key = FileKey::default();
     let Some(file) = process.executable() else {
         return false;
     };
-    file_key(file, &mut key).is_ok()
-        && matches!(
-            maps::file_kind(&key),
-            file_kind::SHELL | file_kind::INTERPRETER | file_kind::MULTICALL
-        )
+    file_key(file, &mut key).is_ok() && maps::file_kind(&key) != file_kind::OTHER
 }
 
 #[inline(always)]

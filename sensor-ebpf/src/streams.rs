@@ -63,6 +63,9 @@ pub fn is_connected(file: File) -> bool {
     // include/net/tcp_states.h: all states but CLOSE, TIME_WAIT, LISTEN and what comes after them.
     const CONNECTED: u32 = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 8;
 
+    if file.file_type().mode & S_IFMT != S_IFSOCK {
+        return false;
+    }
     let Ok(Some(sock)) = file.socket() else {
         return false;
     };
@@ -179,6 +182,7 @@ fn socket(sock: Sock, stream: &mut StreamRecord) -> Result<(), Fault> {
             stream.direction = maps::direction_of(sock);
             if stream.protocol == IPPROTO_TCP && stream.socket_type == SOCK_STREAM {
                 stream.bytes_received = sock.tcp_bytes_received();
+                stream.bytes_sent = sock.tcp_bytes_sent();
             }
         }
         AF_VSOCK => {

@@ -2,6 +2,7 @@
 //! output, so that order is kept and nothing needs a lock.
 
 use std::{
+    collections::HashSet,
     io::{self, IsTerminal as _},
     path::PathBuf,
     process::ExitCode,
@@ -20,20 +21,20 @@ use tracing::{debug, info, warn};
 
 use super::{Format, MinSeverity};
 use crate::{
-    detect::{Engine, Incident, Settings},
     config,
+    detect::{Engine, Incident, Settings},
     enrich::{container::Containers, host},
     finding,
     health::{
         doctor::{self, Verdict},
         self_test::{SelfTest, SelfTestError},
     },
-    model::{Exec, Host, Losses, Observation},
+    model::{Exec, Host, Losses, Observation, ProcessId, Stream},
     sinks::stdout::{self, Stdout},
     sources::{
         ebpf::{self, CounterMap, Events, LoadError, LoadOptions, decode, missed::MissedRuns},
         procfs::Ancestry,
-        running,
+        running::{self, Interest},
         world::LiveWorld,
     },
 };
@@ -42,6 +43,14 @@ use crate::{
 const SELF_TEST_SECONDS: u64 = 5;
 /// A change of the clock from which on it counts as set.
 const CLOCK_STEP_NS: u64 = 1_000_000_000;
+/// How often running processes are looked at, at most.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// At least.
+const LOOK_SELDOM: Duration = Duration::from_secs(60);
+/// How soon, once one has moved a connection to its streams.
+const LOOK_SOON: Duration = Duration::from_millis(100);
+/// The time between two looks, in durations of one.
+const LOOK_SHARE: u32 = 1000;
 /// Records taken before signals and timers get their turn, so that a flood can't keep the sensor from either.
 const RECORDS_A_TURN: usize = 256;
 /// Records taken after the signal to stop: what a full ring buffer may hold.
@@ -108,6 +117,8 @@ async fn watch(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCo
                 .unwrap_or(Settings::default().min_severity),
             exceptions: config.exceptions,
         }),
+        look_at: Instant::now() + LOOK_EVERY,
+        judged: HashSet::new(),
         containers: Containers::default(),
         ancestry: Ancestry::default(),
         world: LiveWorld::new(programs, host::sees_host_process_ids().unwrap_or(false)),
@@ -122,7 +133,7 @@ async fn watch(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCo
     };
 
     self_test(&mut sensor, &mut events).await?;
-    sensor.find_running();
+    sensor.look_at_running(Interest::SocketsAndPipes);
     info!(
         host = sensor.host.hostname,
         kernel = sensor.host.kernel,
@@ -145,6 +156,7 @@ async fn watch(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCo
                 }
             }
             () = sleep_until(deadline) => sensor.tick(),
+            () = tokio::time::sleep_until(sensor.look_at) => sensor.look_at_running(Interest::Sockets),
             failure = &mut stdout_failure => break Some(failure),
             _ = terminate.recv() => break None,
             _ = interrupt.recv() => break None,
@@ -250,6 +262,10 @@ fn release_memory() {
 /// Everything between the ring buffer and standard output.
 struct Sensor {
     engine: Engine,
+    /// When to look at running processes next.
+    look_at: Instant,
+    /// Running processes that were judged by a look, by their streams.
+    judged: HashSet<(ProcessId, [Option<u64>; 3])>,
     /// Remembers containers.
     containers: Containers,
     /// Remembers ancestors.
@@ -298,8 +314,11 @@ impl Sensor {
     }
 
     fn observe(&mut self, mut observation: Observation) {
-        if let Observation::Exec(exec) = &mut observation {
-            self.complete(exec);
+        match &mut observation {
+            Observation::Exec(exec) => self.complete(exec),
+            // Not at once: most who do this execute something next, which says more.
+            Observation::Moved(_) => self.look_at = self.look_at.min(Instant::now() + LOOK_SOON),
+            _ => {}
         }
         self.world.turn();
         let due = self.engine.observe(observation, &self.world);
@@ -326,23 +345,46 @@ impl Sensor {
         self.ancestry.complete(&mut exec.ancestors, exec.time, &mut identities);
     }
 
-    /// Reports takeovers that are older than the sensor.
-    fn find_running(&mut self) {
-        let running = running::find(host::now(), &mut self.world.identities.borrow_mut());
-        for exec in running {
-            for process in [Some(exec.process), exec.parent().map(|parent| parent.process)]
-                .into_iter()
-                .flatten()
-            {
-                if let Err(error) = self.world.programs.borrow_mut().track(process) {
-                    debug!("the end of process {} will not be seen at once: {error}", process.pid);
+    /// Looks at running processes: at start for takeovers that are older than the sensor, later for programs that put a
+    /// connection on their own streams.
+    fn look_at_running(&mut self, interest: Interest) {
+        let began = Instant::now();
+        // Under another numbering nothing can be said of a process.
+        if self.world.same_process_ids {
+            let files = self.world.list();
+            let running = running::find(&files, interest, host::now(), &mut self.world.identities.borrow_mut());
+            let mut judged = HashSet::new();
+            for mut exec in running {
+                let identity = (exec.process, exec.streams.each_ref().map(Stream::inode));
+                judged.insert(identity);
+                if self.judged.contains(&identity) || self.engine.is_known(&exec) {
+                    continue;
                 }
+                exec.container = self.containers.of(&exec.cgroup);
+                self.take_running(exec);
             }
-            self.world.turn();
-            let due = self.engine.observe(Observation::Exec(Box::new(exec)), &self.world);
-            self.world.grant(self.engine.take_wishes());
-            self.emit(due);
+            self.judged = judged;
         }
+        debug!("looked at running processes in {:?}", began.elapsed());
+        // On a machine where it takes long it is done less often. The look at start looks into files as well.
+        let wait = match interest {
+            Interest::Sockets => (began.elapsed() * LOOK_SHARE).clamp(LOOK_EVERY, LOOK_SELDOM),
+            Interest::SocketsAndPipes => LOOK_EVERY,
+        };
+        self.look_at = Instant::now() + wait;
+    }
+
+    fn take_running(&mut self, exec: Exec) {
+        let parent = exec.parent().map(|parent| parent.process);
+        for process in [Some(exec.process), parent].into_iter().flatten() {
+            if let Err(error) = self.world.programs.borrow_mut().track(process) {
+                debug!("the end of process {} will not be seen at once: {error}", process.pid);
+            }
+        }
+        self.world.turn();
+        let due = self.engine.observe(Observation::Exec(Box::new(exec)), &self.world);
+        self.world.grant(self.engine.take_wishes());
+        self.emit(due);
     }
 
     fn tick(&mut self) {

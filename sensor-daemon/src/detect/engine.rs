@@ -6,7 +6,7 @@
 use crate::model::{BootTime, Direction, Exec, Exit, Hop, Observation, ProcessId, Socket, SocketClosed, Text};
 
 use super::{
-    EndReason, Incident, Settings, Wish, World,
+    EndReason, Incident, Settings, Severity, Wish, World,
     books::{Books, Key},
     exceptions::Subject,
     flows::Flows,
@@ -70,7 +70,7 @@ impl Engine {
                     self.piped(*exec, world, &mut out);
                 } else {
                     self.drop_suspect(exec.process);
-                    self.exec(*exec, &mut out);
+                    self.exec(*exec, world, &mut out);
                 }
             }
             Observation::Exit(Exit {
@@ -87,8 +87,9 @@ impl Engine {
             }
             Observation::Connect(connect) => {
                 self.advance(connect.time, &mut out);
-                self.connect(connect, world, &mut out);
+                self.connect(world, &mut out);
             }
+            Observation::Moved(moved) => self.advance(moved.time, &mut out),
         }
         out
     }
@@ -147,6 +148,15 @@ impl Engine {
         out
     }
 
+    /// Whether this process and its sockets were judged already, so that a look at a running process is nothing new.
+    #[must_use]
+    pub fn is_known(&self, exec: &Exec) -> bool {
+        let ties = Ties::of(exec);
+        self.services.contains(exec.process)
+            || self.books.of_process(exec.process).is_some()
+            || self.books.of_sockets(&ties.sockets).is_some()
+    }
+
     /// How many incidents are open, those below the minimum severity included.
     #[must_use]
     pub fn open_incidents(&self) -> usize {
@@ -166,7 +176,7 @@ impl Engine {
         }
     }
 
-    fn exec(&mut self, exec: Exec, out: &mut Vec<Incident>) {
+    fn exec(&mut self, exec: Exec, world: &dyn World, out: &mut Vec<Incident>) {
         let ties = Ties::of(&exec);
         if let Some(key) = self.books.of_sockets(&ties.sockets) {
             return self.join_socket(key, exec, &ties, out);
@@ -177,6 +187,17 @@ impl Engine {
             Verdict::Nothing => None,
         };
         self.services.remove(exec.process);
+        // A program that runs what its connection delivers may have that connection for its own streams as well.
+        let weak = judgement
+            .as_ref()
+            .is_none_or(|(judgement, _)| judgement.severity < Severity::Medium);
+        if weak
+            && let Some(delivered) = self
+                .popped(&exec, None, world)
+                .filter(|found| found.severity > Severity::Low)
+        {
+            return self.open_loop(exec, delivered, out);
+        }
         let Some((judgement, primary)) = judgement else {
             return;
         };

@@ -6,12 +6,12 @@ use std::{
     hash::{Hash as _, Hasher as _},
 };
 
-use crate::model::{BootTime, Flow, ProcessId, Text};
+use crate::model::{BootTime, Flow, Text};
 
 use super::books::Key;
 
-/// A program's loop on one flow.
-pub(super) type LoopId = (ProcessId, Flow);
+/// A loop is told by its flow: who runs the command may be a new process each time, a subshell or a worker of a server.
+pub(super) type LoopId = Flow;
 
 /// How long a loop that runs nothing is remembered, and its flow watched, in nanoseconds.
 pub(super) const IDLE: u64 = 120 * 1_000_000_000;

@@ -1,7 +1,7 @@
 //! The engine's part for execs without a socket among their streams: shells that others relay for, commands of sessions
 //! that are followed, commands that a program runs which holds a connection.
 
-use crate::model::{BootTime, Connect, Exec, Flow, ProcessId, Socket, Stream};
+use crate::model::{BootTime, Exec, Flow, ProcessId, Socket, Stream};
 
 use super::{
     Delivery, Engine, Incident, Severity, Technique, Wish, World, argv,
@@ -15,6 +15,8 @@ use super::{
     wire,
 };
 
+/// After this time a connection on which nobody has spoken is one that waits for its peer, in nanoseconds.
+const PATIENCE: u64 = 900_000_000;
 /// Suspects that are looked at again when somebody connects.
 const LOOKED_AGAIN_MAX: usize = 32;
 
@@ -34,7 +36,7 @@ impl Engine {
         }
         let delivered = self.popped(&exec, session, world);
         match (session, delivered) {
-            (Some(key), judgement) => self.join(key, exec, judgement, world, out),
+            (Some(key), judgement) => self.join(key, exec, judgement, out),
             (None, Some(judgement)) => self.open_loop(exec, judgement, out),
             (None, None) => {
                 let followed = parent.is_some_and(|parent| self.suspects.get(parent).is_some());
@@ -49,7 +51,7 @@ impl Engine {
     fn piped_shell(&mut self, exec: Exec, session: Option<Key>, world: &dyn World, out: &mut Vec<Incident>) {
         let process = exec.process;
         if let Some(key) = session {
-            self.join(key, exec.clone(), None, world, out);
+            self.join(key, exec.clone(), None, out);
         }
         if let Some(gone) = self.suspects.insert(exec, session) {
             self.let_go(&gone);
@@ -76,7 +78,8 @@ impl Engine {
             return;
         };
         if suspect.unproven.is_some() {
-            return self.prove_by_text(process, world, out);
+            self.prove_by_text(process, world, out);
+            return self.prove_by_order(process, world, out);
         }
         let (exec, joined) = (suspect.exec.clone(), suspect.joined);
         let input = trace(process, &exec.streams[0], Way::In, world);
@@ -97,12 +100,7 @@ impl Engine {
         let sockets: Vec<Socket> = relay.sockets().cloned().collect();
         let worth = relay.worth(&exec, first);
         if let Some(key) = self.books.of_sockets(&sockets) {
-            self.suspects.remove(process);
-            self.wishes.push(Wish::Session(process, true));
-            if joined != Some(key) {
-                let judgement = (!worth.needs_proof).then(|| judgement(worth, relay));
-                self.join(key, exec, judgement, world, out);
-            }
+            self.meet(key, exec, joined, worth, relay, out);
             return;
         }
         if self.is_excepted(&exec, &relay.input.hops, &sockets, worth.direction) {
@@ -126,8 +124,44 @@ impl Engine {
             }
             return;
         }
-        self.suspects.remove(process);
-        self.open_relayed(exec, worth, relay, out);
+        let key = self.open_relayed(exec.clone(), worth, relay, out);
+        self.answered_or_again(&exec, worth, key);
+    }
+
+    /// A suspect's way leads to a socket of an incident that is known.
+    fn meet(&mut self, key: Key, exec: Exec, joined: Option<Key>, worth: Worth, relay: Relay, out: &mut Vec<Incident>) {
+        let sockets: Vec<Socket> = relay.sockets().cloned().collect();
+        let judgement = (!worth.needs_proof).then(|| judgement(worth, relay));
+        if joined != Some(key) {
+            self.join(key, exec.clone(), judgement, out);
+        } else if let Some(judgement) = judgement
+            && let Some(incident) = self.books.get_mut(key)
+        {
+            let rose = incident.promote(exec.clone(), judgement);
+            if rose {
+                self.say_if_severe(key, true, out);
+            }
+        }
+        let ties = Ties {
+            process: exec.process,
+            holder: None,
+            sockets,
+        };
+        self.books.tie(key, &ties);
+        self.wishes.push(Wish::Session(exec.process, true));
+        self.answered_or_again(&exec, worth, key);
+    }
+
+    /// A shell whose output goes to nobody yet may get its answer's relay a moment later; any other is judged for good.
+    fn answered_or_again(&mut self, exec: &Exec, worth: Worth, key: Key) {
+        if worth.technique == Technique::InputOnlyShell && exec.streams[1].is_piped() {
+            if let Some(suspect) = self.suspects.get_mut(exec.process) {
+                suspect.joined = Some(key);
+            }
+            self.suspects.schedule(exec.process, self.now);
+        } else {
+            self.suspects.remove(exec.process);
+        }
     }
 
     fn open_relayed(&mut self, exec: Exec, worth: Worth, relay: Relay, out: &mut Vec<Incident>) -> Key {
@@ -209,6 +243,26 @@ impl Engine {
         }
     }
 
+    /// The same by who speaks first on the connection.
+    fn prove_by_order(&mut self, process: ProcessId, world: &dyn World, out: &mut Vec<Incident>) {
+        let Some(suspect) = self.suspects.get(process) else {
+            return;
+        };
+        if suspect.joined.is_some() || suspect.unproven.is_none() {
+            return;
+        }
+        let patient = self.now.since(suspect.since) >= PATIENCE;
+        let stream = suspect.exec.streams[0].clone();
+        let Some(input) = trace(process, &stream, Way::In, world).route else {
+            return;
+        };
+        let relay = Relay { input, output: None };
+        if relay.peer_leads(patient) {
+            let proof = "On that connection the peer was the first to speak, or nobody has spoken yet.";
+            self.proved(process, Severity::Medium, proof, out);
+        }
+    }
+
     /// A suspect is a takeover: opens its incident, or raises it.
     fn proved(
         &mut self,
@@ -244,14 +298,13 @@ impl Engine {
     }
 
     /// A command whose parent holds connections: is it what one of them has just delivered?
-    fn popped(&mut self, exec: &Exec, session: Option<Key>, world: &dyn World) -> Option<Judgement> {
-        let holder = exec.parent()?.process;
+    pub(super) fn popped(&mut self, exec: &Exec, session: Option<Key>, world: &dyn World) -> Option<Judgement> {
         let texts = wire::texts(exec);
         let mut found = None;
-        for socket in &exec.held {
+        for socket in held(exec) {
             let Some(flow) = Flow::of(socket) else { continue };
             let now = self.now;
-            let (known, gone) = self.loops.touch((holder, flow), now);
+            let (known, gone) = self.loops.touch(flow, now);
             let delivery = if known.watched {
                 world.delivered(flow, known.last, &texts)
             } else {
@@ -280,7 +333,7 @@ impl Engine {
             // What runs in a session belongs to it; below what is asked for, the loop itself remembers.
             None if session.is_some() || self.settings.min_severity > Severity::Low => return None,
             None => {
-                let socket = exec.held.first()?;
+                let socket = held(exec).next()?;
                 (socket, Severity::Low, Proof::Held(Box::new(socket.clone())))
             }
         };
@@ -293,7 +346,7 @@ impl Engine {
     }
 
     /// A program that holds a connection runs what it delivers.
-    fn open_loop(&mut self, exec: Exec, judgement: Judgement, out: &mut Vec<Incident>) {
+    pub(super) fn open_loop(&mut self, exec: Exec, judgement: Judgement, out: &mut Vec<Incident>) {
         let (Proof::Delivered(socket) | Proof::Held(socket)) = &judgement.proof else {
             return;
         };
@@ -310,24 +363,17 @@ impl Engine {
             sockets: vec![socket.clone()],
         };
         // A web shell has a new connection for each command: they are one takeover all the same.
-        let (known, _) = self.loops.touch((holder, flow), self.now);
+        let (known, _) = self.loops.touch(flow, self.now);
         let known = known.key;
         if let Some(key) = known.filter(|key| self.books.get(*key).is_some()) {
             return self.join_tied(key, exec, Some(judgement), &ties, out);
         }
         let key = self.open(exec, judgement, &socket, &ties, out);
-        self.loops.touch((holder, flow), self.now).0.key = Some(key);
+        self.loops.touch(flow, self.now).0.key = Some(key);
     }
 
     /// Takes a command of an incident that is known by its parent.
-    fn join(
-        &mut self,
-        key: Key,
-        exec: Exec,
-        judgement: Option<Judgement>,
-        _world: &dyn World,
-        out: &mut Vec<Incident>,
-    ) {
+    fn join(&mut self, key: Key, exec: Exec, judgement: Option<Judgement>, out: &mut Vec<Incident>) {
         let ties = Ties {
             process: exec.process,
             holder: None,
@@ -337,7 +383,7 @@ impl Engine {
     }
 
     /// Somebody connects who may relay for a suspect.
-    pub(super) fn connect(&mut self, _connect: Connect, world: &dyn World, out: &mut Vec<Incident>) {
+    pub(super) fn connect(&mut self, world: &dyn World, out: &mut Vec<Incident>) {
         for process in self.suspects.open().into_iter().take(LOOKED_AGAIN_MAX) {
             self.look_at_suspect(process, false, world, out);
         }
@@ -364,7 +410,7 @@ impl Engine {
             .min()
     }
 
-    fn forget_loop(&mut self, (_, flow): LoopId, watched: bool) {
+    fn forget_loop(&mut self, flow: LoopId, watched: bool) {
         if watched {
             self.flows.unwatch(flow, &mut self.wishes);
         }
@@ -418,6 +464,18 @@ fn judgement(worth: Worth, relay: Relay) -> Judgement {
         direction: worth.direction,
         proof: Proof::Relay(Box::new(relay)),
     }
+}
+
+/// The connections that the parent has open: those that were looked for, and what it shares with the command.
+fn held(exec: &Exec) -> impl Iterator<Item = &Socket> {
+    let shared = exec.streams.iter().filter_map(Stream::socket);
+    let shared = shared.filter(|socket| socket.has_peer() && socket.parent_fd.is_some());
+    let mut seen = Vec::new();
+    exec.held.iter().chain(shared).filter(move |socket| {
+        let new = !seen.contains(&socket.inode);
+        seen.push(socket.inode);
+        new
+    })
 }
 
 /// Whether none of the streams is a network socket.

@@ -7,7 +7,7 @@
 //! program (a node service, an editor, an agent) may hold a shell and a connection that have nothing to do with each other:
 //! that takes more evidence.
 
-use crate::model::{Direction, Exec, Hop, ProgramKind, Route, Socket, Text};
+use crate::model::{Direction, Exec, Hop, ProgramKind, Route, Socket, SocketState, Text};
 
 use super::{Severity, Technique};
 
@@ -88,6 +88,16 @@ impl Relay {
         [true, self.answer().is_some(), false]
     }
 
+    /// Whether the peer was the first to speak, or nobody has said anything although time enough has passed (`patient`): a
+    /// program that asks somebody something speaks first, and at once.
+    pub(super) fn peer_leads(&self, patient: bool) -> bool {
+        let socket = &self.input.socket;
+        self.input.connections == 1
+            && socket.state == SocketState::Connected
+            && is_unused(socket)
+            && (patient || socket.bytes_received.unwrap_or(0) > 0)
+    }
+
     /// Judges a shell that reads commands. `first` tells that its streams were like this when it started.
     pub(super) fn worth(&self, exec: &Exec, first: bool) -> Worth {
         let socket = &self.input.socket;
@@ -117,14 +127,29 @@ impl Relay {
             };
             return worth(severity, technique, false);
         }
-        // Nothing was received before the shell started, and there is nothing else that it could be for.
-        let untouched = socket.bytes_received.unwrap_or(0) == 0 && self.input.connections == 1;
+        // The connection was not used for anything before the shell started, and there is nothing else that it could be
+        // for: whoever speaks a protocol with somebody (TLS, HTTP, a database's) has both sent and received by then. How it
+        // was when the shell started, the parent's descriptors then tell.
+        let then = exec
+            .held
+            .iter()
+            .find(|held| held.inode == socket.inode)
+            .unwrap_or(socket);
+        let untouched = is_unused(then) && self.input.connections == 1;
         if first && untouched && is_bare(exec) {
             worth(Severity::Medium, technique, true)
         } else {
             worth(Severity::Low, technique, true)
         }
     }
+}
+
+/// Whether a connection was not used for anything but, at most, a first line from the peer: no protocol's answer is that
+/// short.
+fn is_unused(socket: &Socket) -> bool {
+    const LINE_MAX: u64 = 64;
+
+    socket.bytes_sent.unwrap_or(0) == 0 || socket.bytes_received.unwrap_or(0) <= LINE_MAX
 }
 
 /// Whether a shell was started without anything else to do than read commands. Its arguments may only say how.

@@ -4,7 +4,7 @@
 //! A stream counts only while it is a network socket with a peer. A listening socket as stdin (FastCGI), one that was
 //! never connected, a UNIX socket: none of them lets anybody else in.
 
-use crate::model::{Direction, Exec, Socket, Stream};
+use crate::model::{Direction, Exec, ProgramKind, Socket, Stream};
 
 use super::{Severity, Technique, argv, incident};
 
@@ -59,6 +59,10 @@ pub(super) fn judge(exec: &Exec, served: impl Fn(&Socket) -> bool) -> Verdict<'_
             (false, Direction::Outbound) => found(Severity::High, Technique::InputOnlyShell),
             (false, _) => found(Severity::Medium, Technique::InputOnlyShell),
         };
+    }
+    if answer.is_some() && direction == Direction::Outbound && exec.running && exec.program.kind == ProgramKind::Shell {
+        // It has put the connection on its own streams, whatever it was started for.
+        return found(Severity::High, Technique::ReverseShell);
     }
     if answer.is_some() && direction == Direction::Outbound && run_by_loop(exec).is_some_and(|looped| looped.by_text) {
         return found(Severity::High, Technique::CommandLoop);

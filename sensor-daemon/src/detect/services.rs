@@ -39,6 +39,11 @@ impl Services {
         self.sockets.remove(&process);
     }
 
+    /// Whether this process serves a connection.
+    pub(super) fn contains(&self, process: ProcessId) -> bool {
+        self.sockets.contains_key(&process)
+    }
+
     /// Whether one of the processes above `exec` serves this socket.
     pub(super) fn serve(&self, exec: &Exec, socket: &Socket) -> bool {
         exec.ancestors.iter().any(|ancestor| {

@@ -196,6 +196,23 @@ impl Tracked {
         rose
     }
 
+    /// A program that counts as a command already turns out to be more; whether that raised the severity.
+    pub(super) fn promote(&mut self, exec: Exec, judgement: Judgement) -> bool {
+        if judgement.strength() <= self.judgement.strength() {
+            return false;
+        }
+        let rose = judgement.severity > self.judgement.severity;
+        self.evidence = judgement.proof.evidence(&exec, judgement.technique);
+        self.judgement = judgement;
+        if self.shell.process != exec.process {
+            self.commands
+                .retain(|command| (command.process, command.time) != (exec.process, exec.time));
+            let weaker = std::mem::replace(&mut self.shell, kept(exec));
+            self.commands.push_front(Command::from(*weaker));
+        }
+        rose
+    }
+
     /// Further proof for the shell that is known; whether that raised the severity.
     pub(super) fn raise(&mut self, severity: Severity, proof: &str) -> bool {
         let rose = severity > self.judgement.severity;

@@ -53,7 +53,7 @@ pub fn texts(exec: &Exec) -> Vec<Text> {
         if let Some(option) = rest.next()
             && option.starts_with(b"-")
             && option.ends_with(b"c")
-            && let Some(text) = rest.next()
+            && let Some(text) = rest.find(|argument| *argument != b"--")
         {
             let text = without_redirections(text);
             texts.push(Text(text.to_vec()));

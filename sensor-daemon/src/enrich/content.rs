@@ -15,9 +15,10 @@ use std::{
         fd::AsRawFd as _,
         unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     },
+    sync::LazyLock,
 };
 
-use memchr::memmem;
+use aho_corasick::AhoCorasick;
 use rustix::fs::{Mode, OFlags};
 
 use super::identity::MULTICALL;
@@ -107,10 +108,22 @@ pub fn recognises(path: &str) -> bool {
     found.is_some_and(|(kind, name)| kind == ProgramKind::Shell || MULTICALL.contains(&name))
 }
 
+/// All words of all markers, to be looked for in one pass.
+struct Words {
+    words: Vec<&'static str>,
+    searcher: AhoCorasick,
+}
+
+static WORDS: LazyLock<Option<Words>> = LazyLock::new(|| {
+    let words: Vec<&str> = MARKERS.iter().flat_map(|(words, ..)| *words).copied().collect();
+    // Fails for patterns of gigabytes only.
+    let searcher = AhoCorasick::new(&words).ok()?;
+    Some(Words { words, searcher })
+});
+
 /// Looks for every marker, chunk by chunk with an overlap, so that neither a large file nor a marker across a border matters.
 fn search(mut file: File) -> Option<Found> {
-    let words: Vec<_> = MARKERS.iter().flat_map(|(words, ..)| *words).collect();
-    let finders: Vec<_> = words.iter().map(|word| memmem::Finder::new(word.as_bytes())).collect();
+    let Words { words, searcher } = WORDS.as_ref()?;
     let overlap = words.iter().map(|word| word.len()).max().unwrap_or(0);
     let mut found = vec![false; words.len()];
     let mut buffer = vec![0; overlap + CHUNK];
@@ -123,13 +136,13 @@ fn search(mut file: File) -> Option<Found> {
         }
         searched += read as u64;
         let filled = kept + read;
-        for (finder, found) in finders.iter().zip(&mut found) {
-            *found = *found || finder.find(&buffer[..filled]).is_some();
+        for hit in searcher.find_overlapping_iter(&buffer[..filled]) {
+            found[hit.pattern().as_usize()] = true;
         }
         kept = filled.min(overlap);
         buffer.copy_within(filled - kept..filled, 0);
     }
-    let has = |word: &&str| words.iter().zip(&found).any(|(known, found)| *known == word && *found);
+    let has = |word: &&str| words.iter().zip(&found).any(|(known, found)| known == word && *found);
     MARKERS
         .iter()
         .find(|(words, ..)| words.iter().all(has))

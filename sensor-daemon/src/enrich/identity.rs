@@ -94,6 +94,16 @@ impl Identities {
         .0
     }
 
+    /// What its name says it runs, without a look into its file.
+    #[must_use]
+    pub fn by_name(path: Option<&Text>, comm: &Text, argv: &[Text]) -> Program {
+        let name = String::from_utf8_lossy(path.map_or(comm.as_bytes(), Text::file_name)).into_owned();
+        by_name(&name, argv).unwrap_or(Program {
+            kind: ProgramKind::Other,
+            name,
+        })
+    }
+
     fn identify(
         &mut self,
         path: Option<&Text>,

@@ -8,7 +8,7 @@ use rustix::thread::{CapabilitySet, capabilities};
 use crate::{
     enrich::{content, host},
     model::Text,
-    sources::ebpf::{self, LoadError, LoadOptions, PROGRAMS},
+    sources::ebpf::{self, LoadError, LoadOptions, OPTIONAL, PROGRAMS},
 };
 
 /// How bad it is that something is missing.
@@ -113,6 +113,13 @@ pub fn examine() -> Vec<Check> {
                     Err(error) => Check::missing(name, error.to_string(), spec.without, LOAD_REMEDY),
                 });
             }
+            for spec in &OPTIONAL {
+                let name = format!("program {}", spec.name);
+                checks.push(match opened.load_optional(spec) {
+                    Ok(()) => Check::ok(name, "the kernel's verifier takes it"),
+                    Err(error) => Check::degraded(name, error, spec.without, OPTIONAL_REMEDY),
+                });
+            }
         }
         Err(error @ (LoadError::NoBtf(_) | LoadError::Btf(_))) => checks.push(Check::missing(
             "kernel types (BTF)",
@@ -132,6 +139,8 @@ pub fn examine() -> Vec<Check> {
 
 const LOAD_REMEDY: &str = "first mend what is missing above; in a container also allow the bpf system call (seccomp); if \
      nothing else is missing, run again with -vv and report the log";
+
+const OPTIONAL_REMEDY: &str = "nothing that has to be done: some kernels do not permit this kind of program";
 
 /// What can be told without loading anything.
 fn environment() -> Vec<Check> {

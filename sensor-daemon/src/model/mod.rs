@@ -82,7 +82,10 @@ pub enum Observation {
     /// A socket that an earlier exec spoke of closed.
     SocketClosed(SocketClosed),
     /// A process that may relay for a piped shell connects to somebody.
-    Connect(Connect),
+    Connect(Act),
+    /// A connection became a standard stream of a process that was running already. Nothing by itself: whoever sees it
+    /// looks at that process, and yields an exec of it.
+    Moved(Act),
 }
 
 /// One exec, as it stood when the new program had not run an instruction yet.
@@ -93,6 +96,9 @@ pub struct Exec {
     pub time: BootTime,
     /// The process that exec'd.
     pub process: ProcessId,
+    /// It was seen running, not executing: its streams are what it has now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub running: bool,
     /// The kernel's short name of it (at most 15 bytes).
     pub comm: Text,
     /// Who it runs as.
@@ -341,9 +347,9 @@ pub struct Exit {
     pub status: u32,
 }
 
-/// A process connects to somebody.
+/// Something that a process did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Connect {
+pub struct Act {
     /// When.
     pub time: BootTime,
     /// Which.

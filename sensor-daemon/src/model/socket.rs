@@ -26,6 +26,8 @@ pub struct Socket {
     pub remote: Endpoint,
     /// Bytes received so far; `None` where the transport does not count them.
     pub bytes_received: Option<u64>,
+    /// Bytes sent so far, likewise.
+    pub bytes_sent: Option<u64>,
     /// The parent's descriptor that is the same open file, if it has one.
     pub parent_fd: Option<u32>,
 }

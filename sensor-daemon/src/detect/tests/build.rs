@@ -47,6 +47,7 @@ pub(super) fn socket(inode: u64) -> Socket {
         local: Endpoint::Ip(format!("10.0.0.5:{}", 40_000 + inode % 20_000).parse().unwrap()),
         remote: Endpoint::Ip("203.0.113.7:4444".parse().unwrap()),
         bytes_received: Some(12),
+        bytes_sent: Some(34),
         parent_fd: None,
     }
 }
@@ -99,6 +100,7 @@ impl Build {
             streams: [const { TERMINAL }; 3],
             held: vec![],
             container: None,
+            running: false,
             ancestors: vec![],
         };
         Self(exec).parent(100, "python3")

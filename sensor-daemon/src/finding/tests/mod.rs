@@ -57,6 +57,7 @@ fn socket(direction: Direction) -> Socket {
         local: Endpoint::Ip("10.0.0.5:51234".parse().unwrap()),
         remote: Endpoint::Ip("203.0.113.7:4444".parse().unwrap()),
         bytes_received: Some(3),
+        bytes_sent: Some(5),
         parent_fd: None,
     }
 }
@@ -124,6 +125,7 @@ fn exec(pid: u32, argv: &[&str], streams: [Stream; 3]) -> Exec {
         streams,
         held: Vec::new(),
         container: None,
+        running: false,
         ancestors: vec![
             ancestor(4300, "python3", &["python3", "/srv/app.py"]),
             ancestor(1, "systemd", &["systemd"]),
@@ -145,6 +147,7 @@ fn on(socket: &Socket, which: [bool; 3]) -> [Stream; 3] {
 fn incident_of(execs: Vec<Exec>, ended: bool) -> Incident {
     let mut engine = Engine::new(Settings {
         min_severity: Severity::Low,
+        ..Settings::default()
     });
     let shell = execs[0].process;
     let others: Vec<ProcessId> = execs[1..].iter().map(|exec| exec.process).collect();

@@ -4,14 +4,14 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use sensor_common::record::{
-    AncestorRecord, ConnectRecord, ExecRecord, ExitRecord, KIND_CONNECT, KIND_EXEC, KIND_EXIT, KIND_SOCKET_CLOSE,
-    RecordHeader, SocketCloseRecord, StreamRecord, direction, exec_flag, stream_kind,
+    AncestorRecord, ExecRecord, ExitRecord, KIND_CONNECT, KIND_EXEC, KIND_EXIT, KIND_MOVED, KIND_SOCKET_CLOSE,
+    ProcessRecord, RecordHeader, SocketCloseRecord, StreamRecord, direction, exec_flag, stream_kind,
 };
 use zerocopy::FromBytes;
 
 use crate::model::{
-    Ancestor, BootTime, Cgroup, Connect, Credentials, Direction, Endpoint, Exec, Executable, Exit, Namespaces,
-    Observation, ProcessId, Program, Socket, SocketClosed, SocketState, Stream, Text, Transport,
+    Act, Ancestor, BootTime, Cgroup, Credentials, Direction, Endpoint, Exec, Executable, Exit, Namespaces, Observation,
+    ProcessId, Program, Socket, SocketClosed, SocketState, Stream, Text, Transport,
 };
 
 /// A record that is not what it says it is. Never seen unless the two sides were built from different sources.
@@ -55,10 +55,15 @@ pub fn decode(bytes: &[u8]) -> Result<Observation, DecodeError> {
                 inode: record.inode,
             }))
         }
-        KIND_CONNECT => {
-            let (record, _) = prefix::<ConnectRecord>(bytes)?;
+        KIND_CONNECT | KIND_MOVED => {
+            let (record, _) = prefix::<ProcessRecord>(bytes)?;
             let process = ProcessId::from_start_ns(record.tgid, record.start_ns);
-            Ok(Observation::Connect(Connect { time, process }))
+            let act = Act { time, process };
+            Ok(if header.kind == KIND_CONNECT {
+                Observation::Connect(act)
+            } else {
+                Observation::Moved(act)
+            })
         }
         kind => Err(DecodeError::Kind(kind)),
     }
@@ -132,6 +137,7 @@ fn exec(record: &ExecRecord, mut tail: &[u8]) -> Option<Exec> {
             stream(&record.streams[2]),
         ],
         container: None,
+        running: false,
         held: record
             .held
             .iter()
@@ -217,6 +223,7 @@ fn socket(record: &StreamRecord) -> Socket {
         local: endpoint(record.kind, &record.local_addr, record.local_port),
         remote: endpoint(record.kind, &record.remote_addr, record.remote_port),
         bytes_received: (record.protocol == 6).then_some(record.bytes_received),
+        bytes_sent: (record.protocol == 6).then_some(record.bytes_sent),
         parent_fd: record
             .parent_fds
             .iter()

@@ -98,7 +98,7 @@ pub struct OptionalSpec {
 }
 
 /// All of them.
-pub const OPTIONAL: [OptionalSpec; 2] = [
+pub const OPTIONAL: [OptionalSpec; 3] = [
     OptionalSpec {
         name: "open_files",
         without: "who holds the other end of a shell's pipe is looked up in /proc, which takes longer",
@@ -106,6 +106,11 @@ pub const OPTIONAL: [OptionalSpec; 2] = [
     OptionalSpec {
         name: "wire",
         without: "commands that a program receives and runs by itself count as LOW, since nothing shows that they were received",
+    },
+    OptionalSpec {
+        name: "stream_moved",
+        without: "a running program that puts a connection on its own streams is seen when it runs a command, else within \
+             ten seconds by a look at all processes",
     },
 ];
 
@@ -252,6 +257,12 @@ impl Opened {
                 })
                 .map_err(|source| LoadError::program(spec, source))?;
         }
+        if load_optional(&mut ebpf, &types, &OPTIONAL[2]).is_ok()
+            && let Some(Program::FEntry(program)) = ebpf.program_mut(OPTIONAL[2].name)
+            && let Err(error) = program.attach()
+        {
+            tracing::debug!("the kernel loads but does not attach {}: {error:?}", OPTIONAL[2].name);
+        }
         let events: RingBuf<MapData> = take(&mut ebpf, "EVENTS")?;
         Ok(Attached {
             // SAFETY: the ring buffer owns the map whose descriptor it shows, and never exchanges it.
@@ -284,6 +295,7 @@ fn load_optional(ebpf: &mut Ebpf, types: &aya::Btf, spec: &OptionalSpec) -> Resu
     let loaded = match ebpf.program_mut(spec.name) {
         Some(Program::Iter(program)) => program.load("task_file", types),
         Some(Program::CgroupSkb(program)) => program.load(),
+        Some(Program::FEntry(program)) => program.load("do_dup2", types),
         _ => Err(ProgramError::NotLoaded),
     };
     loaded.map_err(|error| {
