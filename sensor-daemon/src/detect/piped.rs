@@ -8,7 +8,7 @@ use super::{
     books::Key,
     engine::LOOK_EVERY,
     loops::LoopId,
-    relay::{Relay, Worth},
+    relay::{self, Relay, Worth},
     suspects::Suspect,
     trace::{Way, trace},
     tracked::{Judgement, Proof, Ties, Tracked},
@@ -80,10 +80,8 @@ impl Engine {
         }
         let (exec, joined) = (suspect.exec.clone(), suspect.joined);
         let input = trace(process, &exec.streams[0], Way::In, world);
-        let output = exec.streams[1..]
-            .iter()
-            .find(|stream| stream.is_piped() || stream.socket().is_some_and(Socket::has_peer))
-            .map(|stream| trace(process, stream, Way::Out, world))
+        let output = relay::answering(&exec.streams)
+            .map(|number| trace(process, &exec.streams[number], Way::Out, world))
             .unwrap_or_default();
         let Some(route) = input.route else {
             let met = input.met.into_iter().chain(output.met);
@@ -93,6 +91,7 @@ impl Engine {
         let relay = Relay {
             input: route,
             output: output.route,
+            proof: None,
         };
         let sockets: Vec<Socket> = relay.sockets().cloned().collect();
         let worth = relay.worth(&exec, first);
@@ -219,7 +218,7 @@ impl Engine {
     ) -> Option<Key> {
         let suspect = self.suspects.get(process)?;
         let (exec, joined) = (suspect.exec.clone(), suspect.joined);
-        let (relay, _) = suspect.unproven.clone()?;
+        let (mut relay, _) = suspect.unproven.clone()?;
         let key = match joined {
             Some(key) => key,
             None => {
@@ -227,6 +226,7 @@ impl Engine {
                     severity,
                     ..relay.worth(&exec, false)
                 };
+                relay.proof = Some(proof);
                 let key = self.open_relayed(exec, worth, relay, out);
                 self.suspects.get_mut(process)?.joined = Some(key);
                 key
