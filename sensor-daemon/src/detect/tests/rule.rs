@@ -10,7 +10,7 @@ use crate::{
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
 /// Sets a socket up from words; gives the parent's name too.
-fn set_up(words: &str) -> (Socket, &str) {
+pub(super) fn set_up(words: &str) -> (Socket, &str) {
     let mut socket = socket(7);
     let mut parent = "systemd";
     for word in words.split(' ') {
@@ -43,7 +43,7 @@ fn set_up(words: &str) -> (Socket, &str) {
     (socket, parent)
 }
 
-fn verdict(incidents: &[Incident]) -> String {
+pub(super) fn verdict(incidents: &[Incident]) -> String {
     match incidents {
         [] => String::from("-"),
         [incident] => format!("{} {}", incident.severity.name(), incident.technique.name()),
