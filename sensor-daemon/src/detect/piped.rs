@@ -227,7 +227,19 @@ impl Engine {
                     ..relay.worth(&exec, false)
                 };
                 relay.proof = Some(proof);
-                let key = self.open_relayed(exec, worth, relay, out);
+                let ties = Ties {
+                    process,
+                    holder: None,
+                    sockets: relay.sockets().cloned().collect(),
+                };
+                // Another shell of the same carrier may have been proved first.
+                let key = match self.books.of_sockets(&ties.sockets) {
+                    Some(key) => {
+                        self.join_tied(key, exec, Some(judgement(worth, relay)), &ties, out);
+                        key
+                    }
+                    None => self.open_relayed(exec, worth, relay, out),
+                };
                 self.suspects.get_mut(process)?.joined = Some(key);
                 key
             }
@@ -312,7 +324,9 @@ impl Engine {
         // A web shell has a new connection for each command: they are one takeover all the same.
         let (known, _) = self.loops.touch((holder, flow), self.now);
         let known = known.key;
-        if let Some(key) = known.filter(|key| self.books.get(*key).is_some()) {
+        let known = known.filter(|key| self.books.get(*key).is_some());
+        // The connection may have an incident that its holder is not known to have a part in.
+        if let Some(key) = known.or_else(|| self.books.of_sockets(&ties.sockets)) {
             return self.join_tied(key, exec, Some(judgement), &ties, out);
         }
         let key = self.open(exec, judgement, &socket, &ties, out);

@@ -314,3 +314,15 @@ fn loops_and_flows_are_bounded_and_let_go() {
     scene.tick(BootTime(seconds(10.0).0 + IDLE));
     assert_eq!((scene.watched(), scene.engine.next_deadline()), (0, None));
 }
+
+#[test]
+fn a_loop_on_a_connection_that_has_an_incident_joins_it() {
+    let mut scene = Scene::new();
+    scene.exec(Build::new(150, "bash -i").on("ioe", &socket(7)).at(seconds(1.0)));
+    // A subshell in the middle of a pipeline: it never executed anything.
+    let command = Build::new(300, "id").parent(151, "bash").held(&[socket(7)]);
+    assert!(scene.exec(command.at(seconds(1.1))).is_empty());
+    scene.engine.check();
+    assert_eq!(scene.engine.open_incidents(), 1);
+    assert_eq!(one(scene.tick(seconds(5.0))).command_count, 1);
+}

@@ -275,3 +275,21 @@ fn too_many_flows_are_not_watched() {
     }
     assert_let_go(&scene);
 }
+
+#[test]
+fn two_shells_of_one_carrier_are_one_takeover() {
+    let mut scene = Scene::new();
+    start(&mut scene, AGENT);
+    let second = Build::new(201, "sh").streams(streams("p6 p5", &socket(7)));
+    assert!(scene.exec(second.at(seconds(1.0))).is_empty());
+    deliver(&scene, 1.001, b"cd /tmp\n");
+    assert_eq!(verdict(&scene.tick(seconds(1.01))), "MEDIUM reverse_shell");
+    scene.engine.check();
+    assert_eq!(scene.engine.open_incidents(), 1);
+    deliver(&scene, 2.0, b"id -u\n");
+    assert_eq!(verdict(&run(&mut scene, 300, "id -u", 2.1)[..1]), "HIGH reverse_shell");
+    for pid in [300, 200, 201] {
+        scene.exit(pid, seconds(3.0));
+    }
+    assert_let_go(&scene);
+}
