@@ -40,6 +40,9 @@ impl Engine {
                 let followed = parent.is_some_and(|parent| self.suspects.get(parent).is_some());
                 if !followed {
                     self.wishes.push(Wish::Session(exec.process, false));
+                    // What its parent holds is no reason to hear of it, so its session is, and that is over.
+                    let session = parent.filter(|_| exec.held.is_empty());
+                    self.wishes.extend(session.map(|parent| Wish::Session(parent, false)));
                 }
             }
         }

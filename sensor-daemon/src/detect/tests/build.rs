@@ -160,6 +160,9 @@ impl Build {
     }
 }
 
+/// When it came, and its bytes.
+type Packet = (BootTime, Vec<u8>);
+
 /// Who holds which socket.
 #[derive(Default)]
 pub(super) struct Table {
@@ -170,7 +173,7 @@ pub(super) struct Table {
     /// Who has what open.
     pub(super) holders: RefCell<Vec<Holder>>,
     /// What each flow delivered since it is watched, and when.
-    pub(super) packets: RefCell<HashMap<Flow, Vec<(BootTime, Vec<u8>)>>>,
+    pub(super) packets: RefCell<HashMap<Flow, Vec<Packet>>>,
 }
 
 impl Table {

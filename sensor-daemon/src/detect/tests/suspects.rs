@@ -293,3 +293,16 @@ fn two_shells_of_one_carrier_are_one_takeover() {
     }
     assert_let_go(&scene);
 }
+
+#[test]
+fn the_session_of_a_connection_that_closed_is_followed_no_longer() {
+    let mut scene = Scene::new();
+    start(&mut scene, NC);
+    run(&mut scene, 300, "sleep 100", 1.1);
+    assert!([200, 300].iter().all(|&pid| scene.marked.contains(&process(pid))));
+    let ended = scene.close(7, seconds(2.0));
+    assert_eq!(ended[0].state, State::Inactive);
+    assert!(run(&mut scene, 301, "id", 3.0).is_empty(), "the shell lives on");
+    assert!([200, 301].iter().all(|&pid| !scene.marked.contains(&process(pid))));
+    assert_eq!(scene.engine.open_incidents(), 0);
+}
