@@ -144,14 +144,26 @@ fn what_makes_a_carrier_dedicated() {
             "CRITICAL reverse_shell",
         ),
         // Only one of the two carriers.
-        ("sh", "p6 p5", "12 x 1w=p6 7=c7; 13 agent 5r=p5 7=c7", "out tcp", "-"),
-        ("sh", "p6 p5", "12 agent 6w=p6 7=c7; 13 x 0r=p5 7=c7", "out tcp", "-"),
+        (
+            "sh",
+            "p6 p5",
+            "12 x 1w=p6 7=c7; 13 agent 5r=p5 7=c7",
+            "out tcp used",
+            "-",
+        ),
+        (
+            "sh",
+            "p6 p5",
+            "12 agent 6w=p6 7=c7; 13 x 0r=p5 7=c7",
+            "out tcp used",
+            "-",
+        ),
         // The carrier that holds the connection counts, not those before it.
         (
             "sh",
             "p6 p5",
             "13 cat 1w=p6 0r=p8; 12 agent 5r=p5 6w=p8 7=c7",
-            "out tcp",
+            "out tcp used",
             "-",
         ),
     ]);
@@ -173,7 +185,7 @@ fn a_general_program_that_holds_both() {
             "MEDIUM reverse_shell",
         ),
         // It has talked to the peer before.
-        ("sh", "p6 p5", AGENT, "out tcp", "-"),
+        ("sh", "p6 p5", AGENT, "out tcp used", "-"),
         // It talks to somebody else too.
         ("sh", "p6 p5", "12 agent 5r=p5 6w=p6 7=c7 8=c8", "out tcp unread", "-"),
         // It was started for more than to read commands.

@@ -30,6 +30,7 @@ pub(super) fn set_up(words: &str) -> (Socket, &str) {
             "loopback6" => socket.remote = Endpoint::Ip("[::1]:4444".parse().unwrap()),
             "held" => socket.parent_fd = Some(5),
             "unread" => socket.bytes_received = Some(0),
+            "used" => socket.bytes_received = Some(4096),
             "connecting" => socket.state = SocketState::Connecting,
             "listening" => socket.state = SocketState::Listening,
             "unconnected" => socket.state = SocketState::Unconnected,

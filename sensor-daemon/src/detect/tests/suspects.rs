@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     detect::{Incident, Link, Severity, State, suspects::SUSPECTS_MAX},
-    model::BootTime,
+    model::{BootTime, Socket},
 };
 
 const MILLISECOND: u64 = 1_000_000;
@@ -16,8 +16,16 @@ const NC: &str = "12 nc 0r=p5 1w=p6 3=c7";
 /// A program that may carry the shell's streams among other things.
 const AGENT: &str = "12 agent 5r=p5 6w=p6 7=c7";
 
+/// A connection with a past: it was there for something else than the shell.
+fn used(inode: u64) -> Socket {
+    Socket {
+        bytes_received: Some(4096),
+        ..socket(inode)
+    }
+}
+
 fn wire(scene: &mut Scene, wires: &str) {
-    scene.world.holders.replace(holders(wires, &socket(7)));
+    scene.world.holders.replace(holders(wires, &used(7)));
 }
 
 /// Shell 200, which starts at one second.
@@ -261,7 +269,7 @@ fn too_many_suspects_push_out_the_oldest() {
 fn too_many_flows_are_not_watched() {
     let mut scene = Scene::new();
     for number in 0..100_u32 {
-        let mut connection = socket(u64::from(number) + 1000);
+        let mut connection = used(u64::from(number) + 1000);
         connection.remote = crate::model::Endpoint::Ip(format!("203.0.113.7:{}", 1000 + number).parse().unwrap());
         let wires = format!("12 agent 5r=p5 6w=p6 7=c{}", 1000 + number);
         scene.world.holders.replace(holders(&wires, &connection));
