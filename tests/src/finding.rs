@@ -24,7 +24,7 @@ pub struct Process {
     /// Parent.
     pub parent: u32,
     /// User id.
-    pub uid: u32,
+    pub uid: Option<u32>,
     /// Absolute path of its executable.
     pub path: String,
     /// Arguments, the program's own name first.
@@ -151,7 +151,7 @@ impl Process {
             pid: field("pid")?,
             // Protobuf's JSON leaves a zero out.
             parent: value.get("parentPid").and_then(number).map_or(Ok(0), u32::try_from)?,
-            uid: field("userId")?,
+            uid: value.get("userId").and_then(number).map(u32::try_from).transpose()?,
             path: value
                 .pointer("/binary/path")
                 .and_then(Value::as_str)

@@ -238,7 +238,7 @@ impl<'a> Lab<'a> {
         let first = processes.first().context("a finding without a process")?;
         let exe = shell.exe.to_string_lossy();
         ensure!(
-            (first.pid, first.parent, first.uid) == (shell.pid, shell.parent, shell.uid)
+            (first.pid, first.parent, first.uid) == (shell.pid, shell.parent, Some(shell.uid))
                 && first.args == shell.args
                 && first.path == exe,
             "the first process is not {shell:?}: {finding}"

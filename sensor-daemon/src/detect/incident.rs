@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::model::{
-    Ancestor, BootTime, Credentials, Direction, Exec, Executable, Hop, ProcessId, Program, Socket, Stream, Text,
+    Ancestor, BootTime, Credentials, Direction, Exec, Executable, Hop, ProcessId, Program, Route, Socket, Stream, Text,
 };
 
 /// How bad an incident is.
@@ -95,6 +95,34 @@ impl Technique {
             Self::CommandLoop => "command_loop",
             Self::RemoteCommand => "remote_command",
             Self::InputOnlyCommand => "input_only_command",
+        }
+    }
+}
+
+/// What ties a program to the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Link {
+    /// Its standard streams are the connection.
+    Streams,
+    /// Other processes carry its streams to the connection, and do nothing else.
+    Carried,
+    /// Another process holds the connection and either the other ends of its streams or runs it. Nothing shows that one has
+    /// to do with the other.
+    Held,
+    /// The same, and the connection delivered what was executed.
+    Delivered,
+}
+
+impl Link {
+    /// Its name in findings.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Streams => "streams",
+            Self::Carried => "carried",
+            Self::Held => "held",
+            Self::Delivered => "delivered",
         }
     }
 }
@@ -239,8 +267,14 @@ pub struct Incident {
     pub sockets: Vec<Socket>,
     /// Which of the shell's streams are such a socket, or are carried to one.
     pub carried: [bool; 3],
+    /// What ties the shell to the connection.
+    pub link: Link,
     /// The processes that carry them, from the shell to the socket; empty if the streams are the socket itself.
     pub relays: Vec<Hop>,
+    /// The way from the socket to the shell's input, if others carry it.
+    pub input_route: Option<Route>,
+    /// The way from the shell's output, or its errors if that goes nowhere, to the socket, likewise.
+    pub output_route: Option<Route>,
     /// Every socket's peer is this host itself.
     pub loopback: bool,
     /// What was seen that makes it a takeover, as one sentence.
@@ -266,7 +300,7 @@ impl Incident {
     #[must_use]
     pub fn input(&self) -> Option<&Socket> {
         let own = self.shell.streams[0].socket();
-        let socket = if self.relays.is_empty() { own } else { self.primary() };
+        let socket = self.input_route.as_ref().map(|route| &route.socket).or(own);
         socket.filter(|_| self.carried[0])
     }
 

@@ -40,7 +40,7 @@ use crate::model::{BootTime, Flow, Holder, ProcessId, Stream, Text};
 use self::exceptions::Exceptions;
 pub use self::{
     engine::Engine,
-    incident::{Command, EndReason, Incident, Severity, State, Technique},
+    incident::{Command, EndReason, Incident, Link, Severity, State, Technique},
     tracked::COMMANDS_MAX,
     wire::Delivery,
 };

@@ -8,7 +8,7 @@ use super::{
     books::Key,
     engine::LOOK_EVERY,
     loops::LoopId,
-    relay::{Relay, Worth},
+    relay::{self, Relay, Worth},
     suspects::Suspect,
     trace::{Way, trace},
     tracked::{Judgement, Proof, Ties, Tracked},
@@ -42,6 +42,9 @@ impl Engine {
                 let followed = parent.is_some_and(|parent| self.suspects.get(parent).is_some());
                 if !followed {
                     self.wishes.push(Wish::Session(exec.process, false));
+                    // What its parent holds is no reason to hear of it, so its session is, and that is over.
+                    let session = parent.filter(|_| exec.held.is_empty());
+                    self.wishes.extend(session.map(|parent| Wish::Session(parent, false)));
                 }
             }
         }
@@ -83,10 +86,8 @@ impl Engine {
         }
         let (exec, joined) = (suspect.exec.clone(), suspect.joined);
         let input = trace(process, &exec.streams[0], Way::In, world);
-        let output = exec.streams[1..]
-            .iter()
-            .find(|stream| stream.is_piped() || stream.socket().is_some_and(Socket::has_peer))
-            .map(|stream| trace(process, stream, Way::Out, world))
+        let output = relay::answering(&exec.streams)
+            .map(|number| trace(process, &exec.streams[number], Way::Out, world))
             .unwrap_or_default();
         let Some(route) = input.route else {
             let met = input.met.into_iter().chain(output.met);
@@ -96,6 +97,7 @@ impl Engine {
         let relay = Relay {
             input: route,
             output: output.route,
+            proof: None,
         };
         let sockets: Vec<Socket> = relay.sockets().cloned().collect();
         let worth = relay.worth(&exec, first);
@@ -256,7 +258,11 @@ impl Engine {
         let Some(input) = trace(process, &stream, Way::In, world).route else {
             return;
         };
-        let relay = Relay { input, output: None };
+        let relay = Relay {
+            input,
+            output: None,
+            proof: None,
+        };
         if relay.peer_leads(patient) {
             let proof = "On that connection the peer was the first to speak, or nobody has spoken yet.";
             self.proved(process, Severity::Medium, proof, out);
@@ -273,7 +279,7 @@ impl Engine {
     ) -> Option<Key> {
         let suspect = self.suspects.get(process)?;
         let (exec, joined) = (suspect.exec.clone(), suspect.joined);
-        let (relay, _) = suspect.unproven.clone()?;
+        let (mut relay, _) = suspect.unproven.clone()?;
         let key = match joined {
             Some(key) => key,
             None => {
@@ -281,7 +287,20 @@ impl Engine {
                     severity,
                     ..relay.worth(&exec, false)
                 };
-                let key = self.open_relayed(exec, worth, relay, out);
+                relay.proof = Some(proof);
+                let ties = Ties {
+                    process,
+                    holder: None,
+                    sockets: relay.sockets().cloned().collect(),
+                };
+                // Another shell of the same carrier may have been proved first.
+                let key = match self.books.of_sockets(&ties.sockets) {
+                    Some(key) => {
+                        self.join_tied(key, exec, Some(judgement(worth, relay)), &ties, out);
+                        key
+                    }
+                    None => self.open_relayed(exec, worth, relay, out),
+                };
                 self.suspects.get_mut(process)?.joined = Some(key);
                 key
             }
@@ -365,7 +384,9 @@ impl Engine {
         // A web shell has a new connection for each command: they are one takeover all the same.
         let (known, _) = self.loops.touch(flow, self.now);
         let known = known.key;
-        if let Some(key) = known.filter(|key| self.books.get(*key).is_some()) {
+        let known = known.filter(|key| self.books.get(*key).is_some());
+        // The connection may have an incident that its holder is not known to have a part in.
+        if let Some(key) = known.or_else(|| self.books.of_sockets(&ties.sockets)) {
             return self.join_tied(key, exec, Some(judgement), &ties, out);
         }
         let key = self.open(exec, judgement, &socket, &ties, out);

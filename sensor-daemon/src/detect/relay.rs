@@ -7,15 +7,17 @@
 //! program (a node service, an editor, an agent) may hold a shell and a connection that have nothing to do with each other:
 //! that takes more evidence.
 
-use crate::model::{Direction, Exec, Hop, ProgramKind, Route, Socket, SocketState, Text};
+use crate::model::{Direction, Exec, Hop, ProgramKind, Route, Socket, SocketState, Stream, Text};
 
-use super::{Severity, Technique};
+use super::{Link, Severity, Technique};
 
 /// The ways that a shell's input comes and its output goes.
 #[derive(Clone, Debug)]
 pub(super) struct Relay {
     pub(super) input: Route,
     pub(super) output: Option<Route>,
+    /// What shows that a general program connects the two, as one sentence.
+    pub(super) proof: Option<&'static str>,
 }
 
 /// What a relayed shell is evidence of.
@@ -31,7 +33,7 @@ pub(super) struct Worth {
 impl Relay {
     /// The output's way, if it belongs to the same takeover as the input's: `curl … | sh` in somebody's login session has its
     /// output on that session's connection.
-    fn answer(&self) -> Option<&Route> {
+    pub(super) fn answer(&self) -> Option<&Route> {
         let (input, output) = (&self.input.socket, self.output.as_ref()?);
         let same = input.inode == output.socket.inode
             || (input.direction == Direction::Outbound && output.socket.direction == Direction::Outbound)
@@ -56,8 +58,29 @@ impl Relay {
         std::iter::once(&self.input.socket).chain(answer.filter(|socket| socket.inode != self.input.socket.inode))
     }
 
-    /// What was seen, as one sentence.
+    /// What ties the shell to the socket.
+    pub(super) fn link(&self) -> Link {
+        let closed = self
+            .answer()
+            .is_none_or(|output| is_dedicated(&self.input) && is_dedicated(output));
+        match (closed, self.proof) {
+            (true, _) => Link::Carried,
+            (false, Some(_)) => Link::Delivered,
+            (false, None) => Link::Held,
+        }
+    }
+
+    /// What was seen, in sentences.
     pub(super) fn evidence(&self) -> String {
+        let mut evidence = self.ways();
+        if let Some(proof) = self.proof {
+            evidence.push(' ');
+            evidence.push_str(proof);
+        }
+        evidence
+    }
+
+    fn ways(&self) -> String {
         let carrier = |route: &Route| {
             let names: Vec<String> = route.hops.iter().map(name).collect();
             match names.as_slice() {
@@ -83,9 +106,10 @@ impl Relay {
         }
     }
 
-    /// Which standard streams it carries.
-    pub(super) fn carried(&self) -> [bool; 3] {
-        [true, self.answer().is_some(), false]
+    /// Which standard streams of the shell it carries.
+    pub(super) fn carried(&self, exec: &Exec) -> [bool; 3] {
+        let answer = self.answer().and_then(|_| answering(&exec.streams));
+        [true, answer == Some(1), answer == Some(2)]
     }
 
     /// Whether the peer was the first to speak, or nobody has said anything although time enough has passed (`patient`): a
@@ -150,6 +174,14 @@ fn is_unused(socket: &Socket) -> bool {
     const LINE_MAX: u64 = 64;
 
     socket.bytes_sent.unwrap_or(0) == 0 || socket.bytes_received.unwrap_or(0) <= LINE_MAX
+}
+
+/// The number of the stream that a shell answers on, if somebody is at the other end: its output, else its errors.
+pub(super) fn answering(streams: &[Stream; 3]) -> Option<usize> {
+    [1, 2].into_iter().find(|&number| {
+        let stream = &streams[number];
+        stream.is_piped() || stream.socket().is_some_and(Socket::has_peer)
+    })
 }
 
 /// Whether a shell was started without anything else to do than read commands. Its arguments may only say how.

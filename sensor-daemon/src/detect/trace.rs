@@ -4,7 +4,7 @@
 //! Bounded: a machine's processes are connected with each other in many ways (a message bus with everybody), so a way of
 //! more than a few hops, or through a process with many of them, is no evidence of anything.
 
-use crate::model::{Descriptor, Holder, Hop, ProcessId, Route, Socket, Stream};
+use crate::model::{Descriptor, Holder, Hop, Onward, ProcessId, Route, Socket, Stream};
 
 use super::World;
 
@@ -62,9 +62,13 @@ pub(super) fn trace(process: ProcessId, stream: &Stream, way: Way, world: &dyn W
                 };
                 seen.push(holder.process);
                 traced.met.push(holder.process);
-                let mut hops = hops.clone();
-                hops.push(hop(&holder, arrival));
+                let through = |fd, onward: &Stream| {
+                    let mut hops = hops.clone();
+                    hops.push(hop(&holder, arrival, fd, onward));
+                    hops
+                };
                 if let Some((fd, socket, connections)) = connection(&holder, way) {
+                    let hops = through(fd, &Stream::Socket(socket.clone()));
                     traced.route = Some(Route {
                         hops,
                         socket,
@@ -73,7 +77,10 @@ pub(super) fn trace(process: ProcessId, stream: &Stream, way: Way, world: &dyn W
                     });
                     return traced;
                 }
-                next.extend(onward(&holder, arrival, way).map(|stream| (stream.clone(), hops.clone())));
+                next.extend(onward(&holder, arrival, way).map(|onward| {
+                    let hops = through(onward.fd, &onward.stream);
+                    (onward.stream.clone(), hops)
+                }));
             }
         }
         front = next;
@@ -131,7 +138,7 @@ fn connection(holder: &Holder, way: Way) -> Option<(u32, Socket, usize)> {
 }
 
 /// Where bytes that `holder` passes on come from, or go to.
-fn onward<'a>(holder: &'a Holder, arrival: &'a Descriptor, way: Way) -> impl Iterator<Item = &'a Stream> {
+fn onward<'a>(holder: &'a Holder, arrival: &'a Descriptor, way: Way) -> impl Iterator<Item = &'a Descriptor> {
     let serves_many = holder.descriptors.len() > WAYS_MAX;
     holder
         .descriptors
@@ -146,18 +153,24 @@ fn onward<'a>(holder: &'a Holder, arrival: &'a Descriptor, way: Way) -> impl Ite
             Stream::Terminal { .. } => descriptor.fd <= 2,
             _ => false,
         })
-        .map(|descriptor| &descriptor.stream)
 }
 
-fn hop(holder: &Holder, arrival: &Descriptor) -> Hop {
+/// `holder` as it passes bytes between `arrival` and `onward`, which it has as descriptor `fd`.
+fn hop(holder: &Holder, arrival: &Descriptor, fd: u32, onward: &Stream) -> Hop {
     Hop {
         process: holder.process,
         comm: holder.comm.clone(),
         path: holder.path.clone(),
         host_path: holder.host_path,
         program: holder.program.clone(),
+        parent: holder.parent,
         fd: arrival.fd,
         kind: arrival.stream.kind().to_owned(),
         inode: arrival.stream.inode().unwrap_or_default(),
+        onward: Onward {
+            fd,
+            kind: onward.kind().to_owned(),
+            inode: onward.inode().unwrap_or_default(),
+        },
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::model::{BootTime, Direction, Exec, ProcessId, Socket, SocketState, Stream};
 
 use super::{
-    Command, EndReason, Incident, Severity, State, Technique, World,
+    Command, EndReason, Incident, Link, Severity, State, Technique, World,
     incident::{carried, cut_arguments},
     pacing::Pace,
     relay::Relay,
@@ -214,12 +214,19 @@ impl Tracked {
     }
 
     /// Further proof for the shell that is known; whether that raised the severity.
-    pub(super) fn raise(&mut self, severity: Severity, proof: &str) -> bool {
+    pub(super) fn raise(&mut self, severity: Severity, proof: &'static str) -> bool {
         let rose = severity > self.judgement.severity;
-        if rose {
-            self.judgement.severity = severity;
+        self.judgement.severity = self.judgement.severity.max(severity);
+        let relay = match &mut self.judgement.proof {
+            Proof::Relay(relay) => Some(relay),
+            _ => None,
+        };
+        if rose || relay.as_ref().is_some_and(|relay| relay.proof.is_none()) {
             self.evidence.push(' ');
             self.evidence.push_str(proof);
+            if let Some(relay) = relay {
+                relay.proof = Some(proof);
+            }
         }
         rose
     }
@@ -355,10 +362,13 @@ impl Tracked {
             direction,
             ref proof,
         } = self.judgement;
-        let (relays, carried) = match proof {
-            Proof::Relay(relay) => (relay.hops(), relay.carried()),
-            _ => (Vec::new(), carried(&self.shell.streams)),
+        let (relay, link) = match proof {
+            Proof::Streams => (None, Link::Streams),
+            Proof::Relay(relay) => (Some(relay), relay.link()),
+            Proof::Delivered(_) => (None, Link::Delivered),
+            Proof::Held(_) => (None, Link::Held),
         };
+        let carried = relay.map_or_else(|| carried(&self.shell.streams), |relay| relay.carried(&self.shell));
         let command_count = self.execs - u64::from(technique.is_shell());
         let new_commands = command_count.saturating_sub(self.commands_shown);
         self.commands_shown = command_count;
@@ -387,7 +397,10 @@ impl Tracked {
             new_commands,
             sockets: self.sockets.iter().map(|(socket, _)| socket.clone()).collect(),
             carried,
-            relays,
+            link,
+            relays: relay.map(|relay| relay.hops()).unwrap_or_default(),
+            input_route: relay.map(|relay| relay.input.clone()),
+            output_route: relay.and_then(|relay| relay.answer()).cloned(),
             loopback: self.sockets.iter().all(|(socket, _)| socket.remote.is_loopback()),
             evidence: self.evidence.clone(),
             monitoring_ended,

@@ -1,34 +1,63 @@
 //! The sentences that findings say of an incident. No control character gets into them.
 
 use crate::{
-    detect::{Incident, State, Technique},
-    model::{Direction, Exec, Program, Socket, Text},
+    detect::{Incident, Link, State, Technique},
+    model::{Direction, Exec, Hop, Program, Socket, Text},
 };
 
 use super::time;
 
 /// Most characters of a foreign name in a sentence.
 const NAME_MAX: usize = 120;
+/// Most relays named in a sentence.
+const RELAYS_MAX: usize = 3;
 
 /// What happened, in one sentence.
 pub(super) fn sentence(incident: &Incident) -> String {
     let shell = who(&incident.shell);
     let connection = connection(incident);
+    let both = match incident.link {
+        Link::Streams => format!("{shell} has its input and output on {connection}"),
+        Link::Carried => format!(
+            "{shell} has its input and output carried by {} over {connection}",
+            relays(&incident.relays)
+        ),
+        Link::Held => format!(
+            "{shell} has its input and output held by {}, which holds {connection} as well",
+            relays(&incident.relays)
+        ),
+        Link::Delivered => format!(
+            "{shell} has its input and output held by {}, which passes on what {connection} delivers",
+            relays(&incident.relays)
+        ),
+    };
+    let perhaps = if incident.link == Link::Held { "perhaps " } else { "" };
     let what = match incident.technique {
-        Technique::ReverseShell => format!("{shell} has its input and output on {connection}: a reverse shell"),
-        Technique::BindShell => format!("{shell} has its input and output on {connection}: a bind shell"),
-        Technique::RemoteShell => {
-            format!("{shell} has its input and output on {connection}: a shell under remote control")
-        }
-        Technique::InputOnlyShell => {
+        Technique::ReverseShell => format!("{both}: {perhaps}a reverse shell"),
+        Technique::BindShell => format!("{both}: {perhaps}a bind shell"),
+        Technique::RemoteShell => format!("{both}: {perhaps}a shell under remote control"),
+        Technique::InputOnlyShell if incident.relays.is_empty() => {
             format!("{shell} reads its input from {connection}: it executes what the peer sends")
         }
+        Technique::InputOnlyShell => format!(
+            "{shell} reads its input, carried by {}, from {connection}: it executes what the peer sends",
+            relays(&incident.relays)
+        ),
         Technique::CommandLoop => {
             let runner = incident.shell.parent().map_or_else(
                 || String::from("A program"),
-                |parent| format!("{} (pid {})", name(&parent.program, &parent.comm), parent.process.pid),
+                |parent| process(&parent.program, &parent.comm, parent.process.pid),
             );
-            format!("{runner} reads {connection} and runs commands that answer to it, {shell} first: a command loop")
+            match incident.link {
+                Link::Delivered => format!("{runner} runs what {connection} delivers, {shell} first: a command loop"),
+                Link::Held => format!(
+                    "{runner} holds {connection} and runs commands, {shell} first, though nothing shows that they came over \
+                     it: perhaps a command loop"
+                ),
+                Link::Streams | Link::Carried => format!(
+                    "{runner} reads {connection} and runs commands that answer to it, {shell} first: a command loop"
+                ),
+            }
         }
         Technique::RemoteCommand => {
             format!("{shell} has its input and output on {connection}: a program that the peer talks to directly")
@@ -73,6 +102,29 @@ fn who(exec: &Exec) -> String {
     )
 }
 
+/// Whoever carries the streams, from the shell to the socket.
+fn relays(hops: &[Hop]) -> String {
+    let mut names: Vec<String> = hops
+        .iter()
+        .take(RELAYS_MAX)
+        .map(|hop| process(&hop.program, &hop.comm, hop.process.pid))
+        .collect();
+    match hops.len().saturating_sub(RELAYS_MAX) {
+        0 => {}
+        1 => names.push(String::from("another process")),
+        more => names.push(format!("{more} other processes")),
+    }
+    match names.as_slice() {
+        [] => String::from("another process"),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+fn process(program: &Program, comm: &Text, pid: u32) -> String {
+    format!("{} (pid {pid})", name(program, comm))
+}
+
 /// A program's name for people: what it is, else what it calls itself.
 pub(super) fn name(program: &Program, comm: &Text) -> String {
     if program.name.is_empty() {
@@ -83,7 +135,7 @@ pub(super) fn name(program: &Program, comm: &Text) -> String {
 }
 
 /// A foreign name, short enough for a sentence.
-fn shortened(text: &Text) -> String {
+pub(super) fn shortened(text: &Text) -> String {
     let shown = text.for_terminal();
     match shown.char_indices().nth(NAME_MAX) {
         Some((end, _)) => format!("{}…", &shown[..end]),
@@ -93,12 +145,13 @@ fn shortened(text: &Text) -> String {
 
 /// The connection that carries the streams, or both of them.
 fn connection(incident: &Incident) -> String {
-    let Some(primary) = incident.primary() else {
+    let routed = incident.input_route.as_ref().map(|route| &route.socket);
+    let Some(primary) = routed.or(incident.primary()) else {
         return String::from("a network connection");
     };
-    let answer = incident.shell.streams[1..]
-        .iter()
-        .filter_map(|stream| stream.socket())
+    let answers = incident.output_route.iter().map(|route| &route.socket);
+    let answer = answers
+        .chain(incident.shell.streams[1..].iter().filter_map(|stream| stream.socket()))
         .find(|socket| socket.has_peer() && socket.inode != primary.inode);
     let one = one_connection(primary, incident.direction);
     match answer {

@@ -5,13 +5,15 @@ use std::fmt::Write;
 
 use crate::{
     detect::{Incident, Severity, State, Technique},
-    model::{Direction, Host, Losses, Text},
+    model::{Direction, Host, Losses, Route, Text},
 };
 
 use super::{describe, id::finding_id, time};
 
 /// The width of a line.
 const COLUMNS: usize = 80;
+/// Columns of a label and what is around it.
+const LABEL: usize = 14;
 /// Commands shown at a time.
 const COMMANDS_SHOWN: usize = 8;
 
@@ -52,6 +54,7 @@ pub fn human(incident: &Incident, host: &Host, losses: &Losses, colour: bool) ->
         let text = format!("{} {} {arrow} {}", socket.transport, socket.local, socket.remote);
         line(&mut out, "connection", &text);
     }
+    relays(&mut out, incident);
     let shell = &incident.shell;
     let label = if incident.technique.is_shell() {
         "shell"
@@ -98,6 +101,59 @@ pub fn human(incident: &Incident, host: &Host, losses: &Losses, colour: bool) ->
     }
     out.push('\n');
     out
+}
+
+/// The ways between the peer and the shell, if others carry its streams: a line each, or one for both.
+fn relays(out: &mut String, incident: &Incident) {
+    let output = if incident.carried[1] { "stdout" } else { "stderr" };
+    match (&incident.input_route, &incident.output_route) {
+        (Some(input), Some(back)) if same_way(input, back) => {
+            way(out, incident, input, "<->", &format!("stdin {output}"))
+        }
+        (input, back) => {
+            for (route, arrow, stream) in [(input, "->", "stdin"), (back, "<-", output)] {
+                if let Some(route) = route.as_ref().filter(|route| !route.hops.is_empty()) {
+                    way(out, incident, route, arrow, stream);
+                }
+            }
+        }
+    }
+}
+
+/// Whether bytes go to and fro through the very same descriptors, as through a terminal's.
+fn same_way(input: &Route, output: &Route) -> bool {
+    input.socket.inode == output.socket.inode && !input.hops.is_empty() && input.hops == output.hops
+}
+
+/// One way, from the peer to the shell's `stream`, over several lines if need be.
+fn way(out: &mut String, incident: &Incident, route: &Route, arrow: &str, stream: &str) {
+    let mut parts = Vec::with_capacity(2 * route.hops.len() + 1);
+    let mut peer = format!("{} {arrow} ", route.socket.remote);
+    for hop in route.hops.iter().rev() {
+        let name = describe::name(&hop.program, &hop.comm);
+        let (pid, fd) = (hop.process.pid, hop.onward.fd);
+        parts.push(format!("{}{name} (pid {pid}) fd {fd}", std::mem::take(&mut peer)));
+        let kind = hop.kind.strip_suffix(" master").unwrap_or(&hop.kind);
+        parts.push(format!("{kind} {}", hop.inode));
+    }
+    let shell = &incident.shell;
+    let name = describe::name(&shell.program, &shell.comm);
+    parts.push(format!("{name} (pid {}) {stream}", shell.process.pid));
+
+    let (mut label, mut row) = ("way", String::new());
+    for part in parts {
+        let used = LABEL + row.chars().count();
+        if !row.is_empty() && used + 3 + part.chars().count() > COLUMNS {
+            line(out, label, &row);
+            (label, row) = ("", format!("| {part}"));
+            continue;
+        }
+        if !row.is_empty() {
+            row.push_str(" | ");
+        }
+        row.push_str(&part);
+    }
+    line(out, label, &row);
 }
 
 /// The commands that came since the snapshot before.

@@ -12,6 +12,10 @@ use super::{clip, scc::source_and_destination};
 
 const NAME_MAX: usize = 512;
 const PATH_MAX: usize = 1024;
+/// There may be ten relays.
+const RELAY_PATH_MAX: usize = 256;
+/// Names of relays are part of it.
+const EVIDENCE_MAX: usize = 2048;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -21,8 +25,13 @@ pub(super) struct SourceProperties {
     technique: &'static str,
     direction: &'static str,
     loopback_peer: bool,
+    /// What ties the program to the connection, as one word.
+    link: &'static str,
     evidence: String,
     streams: [StreamProperties; 3],
+    /// Who carries the input, from the shell to the socket, then who carries the output.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    relays: Vec<RelayProperties>,
     sockets: Vec<SocketProperties>,
     command_count: u64,
     /// How many of them `processes` shows.
@@ -59,8 +68,35 @@ struct Redirection {
 struct StreamProperties {
     name: &'static str,
     kind: &'static str,
-    /// It is a socket with a peer.
+    /// It is a socket with a peer, or others carry it to one.
     carried: bool,
+}
+
+/// A process that carries bytes of one stream.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RelayProperties {
+    /// Of the shell.
+    stream: &'static str,
+    process_id: u32,
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    binary_path: Option<String>,
+    /// It is one of the processes above the shell.
+    is_ancestor: bool,
+    /// Towards the shell.
+    #[serde(flatten)]
+    arrival: DescriptorProperties,
+    /// Towards the socket; of the last one on the way, the socket itself.
+    onward: DescriptorProperties,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct DescriptorProperties {
+    descriptor: u32,
+    kind: String,
+    /// As text, like a socket's.
+    inode: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -125,8 +161,10 @@ impl SourceProperties {
             technique: incident.technique.name(),
             direction: direction(incident.direction),
             loopback_peer: incident.loopback,
-            evidence: incident.evidence.clone(),
+            link: incident.link.name(),
+            evidence: shown(&Text::from(incident.evidence.as_str()), EVIDENCE_MAX),
             streams: [stream(0, "stdin"), stream(1, "stdout"), stream(2, "stderr")],
+            relays: relays(incident),
             sockets: incident.sockets.iter().map(SocketProperties::of).collect(),
             command_count: incident.command_count,
             commands_shown: 0,
@@ -150,6 +188,35 @@ impl SourceProperties {
             losses: *losses,
         }
     }
+}
+
+/// The relays of each stream that has some.
+fn relays(incident: &Incident) -> Vec<RelayProperties> {
+    let output = if incident.carried[1] { "stdout" } else { "stderr" };
+    let ways = [("stdin", &incident.input_route), (output, &incident.output_route)];
+    ways.into_iter()
+        .flat_map(|(stream, route)| route.iter().flat_map(|route| &route.hops).map(move |hop| (stream, hop)))
+        .map(|(stream, hop)| RelayProperties {
+            stream,
+            process_id: hop.process.pid,
+            name: shown(&hop.comm, NAME_MAX),
+            binary_path: hop.path.as_ref().map(|path| shown(path, RELAY_PATH_MAX)),
+            is_ancestor: incident
+                .ancestors()
+                .iter()
+                .any(|ancestor| ancestor.process == hop.process),
+            arrival: DescriptorProperties {
+                descriptor: hop.fd,
+                kind: hop.kind.clone(),
+                inode: hop.inode.to_string(),
+            },
+            onward: DescriptorProperties {
+                descriptor: hop.onward.fd,
+                kind: hop.onward.kind.clone(),
+                inode: hop.onward.inode.to_string(),
+            },
+        })
+        .collect()
 }
 
 impl Redirection {

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     detect::{Command, Incident, Severity, State},
-    model::{Ancestor, Direction, Endpoint, Exec, Host, Losses, ProgramKind, Socket, Text, Transport},
+    model::{Ancestor, Direction, Endpoint, Exec, Hop, Host, Losses, ProgramKind, Socket, Text, Transport},
 };
 
 use super::{clip, describe, id::finding_id, properties::SourceProperties, time};
@@ -28,6 +28,8 @@ const SHELL_ARGUMENTS_MAX: usize = 4096;
 const SHELL_PATH_MAX: usize = 4096;
 const ARGUMENTS_MAX: usize = 512;
 const PATH_MAX: usize = 1024;
+/// There may be ten relays.
+const RELAY_PATH_MAX: usize = 512;
 
 const SOURCE: &str = "organizations/0/sources/0/locations/global";
 const SOURCE_NAME: &str = "Host Runtime Sensor";
@@ -112,7 +114,8 @@ struct Process {
     pid: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     parent_pid: Option<String>,
-    user_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -137,7 +140,10 @@ pub fn scc(incident: &Incident, host: &Host, losses: &Losses) -> Line {
     let resource = resource(host);
     let shell = Process::of_shell(&incident.shell);
     let ancestors = incident.ancestors();
+    let above = |hop: &&Hop| ancestors.iter().any(|ancestor| ancestor.process == hop.process);
+    let relays = incident.relays.iter().filter(|hop| !above(hop));
     let processes = std::iter::once(shell)
+        .chain(relays.map(Process::of_relay))
         .chain(
             ancestors
                 .iter()
@@ -173,7 +179,7 @@ pub fn scc(incident: &Incident, host: &Host, losses: &Losses) -> Line {
     line
 }
 
-/// Puts the newest commands that fit between the shell and its ancestors, the newest last.
+/// Puts the newest commands that fit between the shell and its relays and ancestors, the newest last.
 fn add_commands(line: &mut Line, commands: &[Command]) {
     let mut left = LINE_MAX.saturating_sub(json_size(line));
     let mut fitting: Vec<Process> = Vec::with_capacity(commands.len());
@@ -284,7 +290,7 @@ impl Process {
             arguments_truncated: exec.argv_truncated || cut,
             pid: exec.process.pid.to_string(),
             parent_pid: exec.parent().map(|parent| parent.process.pid.to_string()),
-            user_id: exec.credentials.uid.to_string(),
+            user_id: Some(exec.credentials.uid.to_string()),
         }
     }
 
@@ -298,7 +304,21 @@ impl Process {
             arguments_truncated: command.argv_truncated || cut,
             pid: command.process.pid.to_string(),
             parent_pid: command.parent.map(|parent| parent.to_string()),
-            user_id: command.credentials.uid.to_string(),
+            user_id: Some(command.credentials.uid.to_string()),
+        }
+    }
+
+    /// Nothing is known of its arguments and its user.
+    fn of_relay(hop: &Hop) -> Self {
+        Self {
+            name: hop.comm.to_text().into_owned(),
+            binary: File::of(hop.path.as_ref(), RELAY_PATH_MAX),
+            script: None,
+            args: Vec::new(),
+            arguments_truncated: false,
+            pid: hop.process.pid.to_string(),
+            parent_pid: (hop.parent != 0).then(|| hop.parent.to_string()),
+            user_id: None,
         }
     }
 
@@ -312,7 +332,7 @@ impl Process {
             arguments_truncated: cut,
             pid: ancestor.process.pid.to_string(),
             parent_pid: parent.map(|parent| parent.process.pid.to_string()),
-            user_id: ancestor.uid.to_string(),
+            user_id: Some(ancestor.uid.to_string()),
         }
     }
 }

@@ -16,7 +16,7 @@ pub use self::{
     container::{Container, ContainerRuntime},
     flow::Flow,
     program::{Program, ProgramKind},
-    route::{Hop, Route},
+    route::{Hop, Onward, Route},
     socket::{Direction, Endpoint, Socket, SocketState, Transport},
     text::Text,
 };

@@ -33,9 +33,25 @@ pub struct Hop {
     pub host_path: bool,
     /// What its executable is.
     pub program: Program,
+    /// Process id of its parent.
+    pub parent: u32,
     /// Its descriptor towards the shell.
     pub fd: u32,
     /// What that is, as [`super::Stream::kind`] names it.
+    pub kind: String,
+    /// Inode number of that; of a terminal's master the slave's.
+    pub inode: u64,
+    /// Its descriptor towards the socket.
+    pub onward: Onward,
+}
+
+/// The descriptor by which a process passes bytes on towards the socket, or gets them from there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Onward {
+    /// Its number.
+    pub fd: u32,
+    /// What it is, as [`super::Stream::kind`] names it.
     pub kind: String,
     /// Inode number of that; of a terminal's master the slave's.
     pub inode: u64,

@@ -143,7 +143,7 @@ fn ancestors(lab: &Lab<'_>) -> Result<()> {
         let processes = finding.processes()?;
         let found = processes.iter().find(|process| process.pid == parent);
         let same = found.is_some_and(|found| {
-            found.path == above.exe.to_string_lossy() && found.uid == above.uid && found.args == above.args
+            found.path == above.exe.to_string_lossy() && found.uid == Some(above.uid) && found.args == above.args
         });
         ensure!(same, "{above:?} is missing among the processes: {finding}");
         parent = above.parent;

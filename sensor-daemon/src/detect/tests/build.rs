@@ -6,10 +6,11 @@ use std::{
 };
 
 use crate::{
-    detect::{Delivery, Engine, Incident, Settings, Severity, World, wire},
+    detect::{Delivery, Engine, Incident, Settings, Severity, Wish, World, wire},
     model::{
-        Ancestor, BootTime, Cgroup, Credentials, Direction, Endpoint, Exec, Executable, Exit, Flow, Holder, Namespaces,
-        Observation, ProcessId, Program, ProgramKind, Socket, SocketClosed, SocketState, Stream, Text, Transport,
+        Act, Ancestor, BootTime, Cgroup, Credentials, Direction, Endpoint, Exec, Executable, Exit, Flow, Holder,
+        Namespaces, Observation, ProcessId, Program, ProgramKind, Socket, SocketClosed, SocketState, Stream, Text,
+        Transport,
     },
     sources::open_files::{OpenFiles, Owner},
 };
@@ -64,6 +65,7 @@ pub(super) fn program(name: &str) -> Program {
         {
             ProgramKind::Interpreter
         }
+        "nc" | "ncat" | "socat" | "telnet" => ProgramKind::Relay,
         _ => ProgramKind::Other,
     };
     Program {
@@ -141,10 +143,27 @@ impl Build {
         self
     }
 
+    pub(super) fn streams(mut self, streams: [Stream; 3]) -> Self {
+        self.0.streams = streams;
+        self
+    }
+
+    /// Its parent holds these connections, from descriptor 5 on.
+    pub(super) fn held(mut self, sockets: &[Socket]) -> Self {
+        self.0.held = sockets.to_vec();
+        for (socket, fd) in self.0.held.iter_mut().zip(5..) {
+            socket.parent_fd = Some(fd);
+        }
+        self
+    }
+
     pub(super) fn see(self) -> Observation {
         Observation::Exec(Box::new(self.0))
     }
 }
+
+/// When it came, and its bytes.
+type Packet = (BootTime, Vec<u8>);
 
 /// Who holds which socket.
 #[derive(Default)]
@@ -155,13 +174,21 @@ pub(super) struct Table {
     pub(super) gone: RefCell<HashSet<ProcessId>>,
     /// Who has what open.
     pub(super) holders: RefCell<Vec<Holder>>,
-    /// What each watched flow delivered, and when.
-    pub(super) packets: RefCell<HashMap<Flow, Vec<(BootTime, Vec<u8>)>>>,
+    /// What each flow delivered since it is watched, and when.
+    pub(super) packets: RefCell<HashMap<Flow, Vec<Packet>>>,
 }
 
 impl Table {
     pub(super) fn hold(&self, pid: u32, inode: u64) {
         self.held.borrow_mut().insert((process(pid), inode));
+    }
+
+    /// Bytes come in on a connection; they are seen if its flow is watched.
+    pub(super) fn deliver(&self, socket: &Socket, time: BootTime, bytes: &[u8]) {
+        let mut packets = self.packets.borrow_mut();
+        if let Some(packets) = Flow::of(socket).and_then(|flow| packets.get_mut(&flow)) {
+            packets.push((time, bytes.to_vec()));
+        }
     }
 
     pub(super) fn release(&self, pid: u32, inode: u64) {
@@ -210,6 +237,10 @@ impl World for Table {
 pub(super) struct Scene {
     pub(super) engine: Engine,
     pub(super) world: Table,
+    /// Processes whose execs the kernel side reports.
+    pub(super) marked: HashSet<ProcessId>,
+    /// Processes whose connections it reports.
+    pub(super) neighbours: HashSet<ProcessId>,
 }
 
 impl Scene {
@@ -218,37 +249,88 @@ impl Scene {
     }
 
     pub(super) fn above(min_severity: Severity) -> Self {
+        Self::of(Settings {
+            min_severity,
+            ..Settings::default()
+        })
+    }
+
+    pub(super) fn of(settings: Settings) -> Self {
         Self {
-            engine: Engine::new(Settings {
-                min_severity,
-                ..Settings::default()
-            }),
+            engine: Engine::new(settings),
             world: Table::default(),
+            marked: HashSet::new(),
+            neighbours: HashSet::new(),
         }
     }
 
+    fn observe(&mut self, observation: Observation) -> Vec<Incident> {
+        let out = self.engine.observe(observation, &self.world);
+        self.grant();
+        out
+    }
+
+    /// Does what the engine would like, as the kernel side would. A flow that is watched is not watched once more.
+    pub(super) fn grant(&mut self) {
+        for wish in self.engine.take_wishes() {
+            match wish {
+                Wish::Session(process, true) => drop(self.marked.insert(process)),
+                Wish::Session(process, false) => drop(self.marked.remove(&process)),
+                Wish::Neighbour(process) => drop(self.neighbours.insert(process)),
+                Wish::Watch(flow) => {
+                    let before = self.world.packets.borrow_mut().insert(flow, Vec::new());
+                    assert!(before.is_none(), "{flow:?} is watched twice");
+                }
+                Wish::Unwatch(flow) => {
+                    let before = self.world.packets.borrow_mut().remove(&flow);
+                    assert!(before.is_some(), "{flow:?} was not watched");
+                }
+            }
+        }
+    }
+
+    /// How many flows are watched.
+    pub(super) fn watched(&self) -> usize {
+        self.world.packets.borrow().len()
+    }
+
     pub(super) fn exec(&mut self, build: Build) -> Vec<Incident> {
-        self.engine.observe(build.see(), &self.world)
+        let exec = &build.0;
+        let parent = exec.parent().map(|parent| parent.process);
+        let followed = parent.is_some_and(|parent| self.marked.contains(&parent));
+        let piped = !exec.streams.iter().any(|stream| matches!(stream, Stream::Socket(_)));
+        if piped && (followed || (exec.streams[0].is_piped() && exec.program.executes_text())) {
+            self.marked.insert(exec.process);
+        }
+        self.observe(build.see())
+    }
+
+    /// Somebody connects whose connections are reported.
+    pub(super) fn connect(&mut self, pid: u32, time: BootTime) -> Vec<Incident> {
+        self.observe(Observation::Connect(Act {
+            time,
+            process: process(pid),
+        }))
     }
 
     pub(super) fn exit(&mut self, pid: u32, time: BootTime) -> Vec<Incident> {
-        self.engine.observe(
-            Observation::Exit(Exit {
-                time,
-                process: process(pid),
-                status: 0,
-            }),
-            &self.world,
-        )
+        self.marked.remove(&process(pid));
+        self.neighbours.remove(&process(pid));
+        self.observe(Observation::Exit(Exit {
+            time,
+            process: process(pid),
+            status: 0,
+        }))
     }
 
     pub(super) fn close(&mut self, inode: u64, time: BootTime) -> Vec<Incident> {
-        self.engine
-            .observe(Observation::SocketClosed(SocketClosed { time, inode }), &self.world)
+        self.observe(Observation::SocketClosed(SocketClosed { time, inode }))
     }
 
     pub(super) fn tick(&mut self, time: BootTime) -> Vec<Incident> {
-        self.engine.tick(time, &self.world)
+        let out = self.engine.tick(time, &self.world);
+        self.grant();
+        out
     }
 }
 

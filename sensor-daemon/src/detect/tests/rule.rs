@@ -10,7 +10,7 @@ use crate::{
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
 /// Sets a socket up from words; gives the parent's name too.
-fn set_up(words: &str) -> (Socket, &str) {
+pub(super) fn set_up(words: &str) -> (Socket, &str) {
     let mut socket = socket(7);
     let mut parent = "systemd";
     for word in words.split(' ') {
@@ -30,6 +30,7 @@ fn set_up(words: &str) -> (Socket, &str) {
             "loopback6" => socket.remote = Endpoint::Ip("[::1]:4444".parse().unwrap()),
             "held" => socket.parent_fd = Some(5),
             "unread" => socket.bytes_received = Some(0),
+            "used" => socket.bytes_received = Some(4096),
             "connecting" => socket.state = SocketState::Connecting,
             "listening" => socket.state = SocketState::Listening,
             "unconnected" => socket.state = SocketState::Unconnected,
@@ -43,7 +44,7 @@ fn set_up(words: &str) -> (Socket, &str) {
     (socket, parent)
 }
 
-fn verdict(incidents: &[Incident]) -> String {
+pub(super) fn verdict(incidents: &[Incident]) -> String {
     match incidents {
         [] => String::from("-"),
         [incident] => format!("{} {}", incident.severity.name(), incident.technique.name()),

@@ -1,5 +1,10 @@
-use super::{exec, host, incident_of, losses, on, socket};
+use super::{
+    exec, host, incident_of, losses, on,
+    relays::{chain, downloaded, popped, terminal},
+    socket,
+};
 use crate::{
+    detect::{Delivery, Link, Severity},
     finding::{describe::sentence, scc},
     model::{Direction, Endpoint, Exec, Stream, Text, Transport},
 };
@@ -114,4 +119,73 @@ fn a_script_a_nameless_program_and_no_path() {
     exec.program.name.clear();
     exec.executable.path = None;
     assert!(of(exec).starts_with("cat running /srv/run.sh (file unknown, pid 9, user id 1000) has"));
+}
+
+#[test]
+fn what_is_carried_held_and_delivered() {
+    let shell = "bash (/usr/bin/bash, pid 4321, user id 1000)";
+    let connection = "an outbound TCP connection to 203.0.113.7:4444";
+    for (incident, link, expected) in [
+        (
+            chain(),
+            Link::Carried,
+            format!(
+                "{shell} has its input and output carried by cat (pid 13) and nc (pid 12) over {connection}: a reverse \
+                 shell; no command was run through it so far."
+            ),
+        ),
+        (
+            downloaded(),
+            Link::Carried,
+            format!(
+                "{shell} reads its input, carried by curl (pid 12), from {connection}: it executes what the peer sends; \
+                 no command was run through it so far."
+            ),
+        ),
+        (
+            terminal(Delivery::Nothing),
+            Link::Held,
+            format!(
+                "{shell} has its input and output held by python3 (pid 4300), which holds {connection} as well: perhaps \
+                 a reverse shell; 1 command was run through it so far."
+            ),
+        ),
+        (
+            terminal(Delivery::Command),
+            Link::Delivered,
+            format!(
+                "{shell} has its input and output held by python3 (pid 4300), which passes on what {connection} \
+                 delivers: a reverse shell; 1 command was run through it so far."
+            ),
+        ),
+        (
+            popped(Severity::High),
+            Link::Delivered,
+            format!(
+                "python3 (pid 4300) runs what {connection} delivers, id (/usr/bin/id, pid 4330, user id 1000) first: a \
+                 command loop; 2 programs were run on it so far."
+            ),
+        ),
+        (
+            popped(Severity::Low),
+            Link::Held,
+            format!(
+                "python3 (pid 4300) holds {connection} and runs commands, id (/usr/bin/id, pid 4321, user id 1000) \
+                 first, though nothing shows that they came over it: perhaps a command loop; 2 programs were run on it \
+                 so far."
+            ),
+        ),
+    ] {
+        assert_eq!(incident.link, link, "{expected}");
+        assert_eq!(sentence(&incident), expected);
+    }
+}
+
+#[test]
+fn evidence_has_the_proof() {
+    let delivered = terminal(Delivery::Command);
+    let proof = "what that connection had just delivered.";
+    assert!(delivered.evidence.ends_with(proof), "{}", delivered.evidence);
+    assert_eq!(delivered.evidence.matches(proof).count(), 1, "{}", delivered.evidence);
+    assert!(!terminal(Delivery::Nothing).evidence.contains(proof));
 }

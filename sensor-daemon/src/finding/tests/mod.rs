@@ -5,6 +5,7 @@
 mod clip;
 mod describe;
 mod human;
+mod relays;
 mod scc;
 
 use crate::{

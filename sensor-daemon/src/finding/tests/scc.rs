@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use super::{exec, host, incident_of, losses, on, reverse_shell, socket};
+use super::{exec, host, incident_of, losses, on, relays, reverse_shell, socket};
 use crate::{
     detect::Incident,
     finding::{LINE_MAX, finding_id, scc},
@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The line, and what it says; it has to be one line within its bound.
-fn written(incident: &Incident) -> Value {
+pub(super) fn written(incident: &Incident) -> Value {
     let line = serde_json::to_string(&scc(incident, &host(), &losses())).unwrap();
     assert!(line.len() <= LINE_MAX, "{} bytes", line.len());
     assert!(!line.contains('\n'));
@@ -192,7 +192,9 @@ fn property_keys_are_letters_digits_and_underscores() {
             _ => {}
         }
     }
-    check(&written(&reverse_shell())["finding"]["sourceProperties"]);
+    for incident in [reverse_shell(), relays::chain()] {
+        check(&written(&incident)["finding"]["sourceProperties"]);
+    }
 }
 
 #[test]
