@@ -145,6 +145,7 @@ fn on(socket: &Socket, which: [bool; 3]) -> [Stream; 3] {
 fn incident_of(execs: Vec<Exec>, ended: bool) -> Incident {
     let mut engine = Engine::new(Settings {
         min_severity: Severity::Low,
+        ..Settings::default()
     });
     let shell = execs[0].process;
     let others: Vec<ProcessId> = execs[1..].iter().map(|exec| exec.process).collect();
