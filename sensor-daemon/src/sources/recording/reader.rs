@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Answer, Header, LINE_MAX, Line, Question, Turn, VERSION};
-use crate::model::{Holder, Losses};
+use crate::model::Losses;
 
 /// What is wrong with a recording.
 #[derive(Debug)]
@@ -67,8 +67,8 @@ pub struct Reader<R> {
     header: Header,
     /// Lines taken so far.
     line: usize,
-    /// A turn's line that was read with the turn before, and whether a deadline was missed before it.
-    next: Option<(usize, Turn, bool)>,
+    /// A turn whose first line was read with the turn before.
+    next: Option<RecordedTurn>,
     ending: Ending,
     buffer: Vec<u8>,
 }
@@ -132,77 +132,58 @@ impl<R: BufRead> Reader<R> {
     /// # Errors
     /// A line makes no sense, or can't be read.
     pub fn next_turn(&mut self) -> Result<Option<RecordedTurn>, RecordingError> {
-        let (line, turn, missed) = match self.next.take() {
-            Some(next) => next,
-            None => match self.turn_line()? {
-                Some(next) => next,
-                None => return Ok(None),
-            },
-        };
-        let mut recorded = RecordedTurn {
-            line,
-            turn,
-            missed,
-            losses: None,
-            boot_unix_ns: None,
-            answers: Vec::new(),
-        };
+        let mut current = self.next.take();
         // Whether a deadline was missed before the turn that comes, and how many holders are still to come.
         let (mut missed, mut holders) = (false, 0_usize);
         while let Some(line) = self.next_line()? {
-            if let Line::Holder(holder) = line {
-                let Some(rest) = holders.checked_sub(1) else {
-                    return Err(self.error("a holder that belongs to no question", DAMAGED));
-                };
-                holders = rest;
-                push_holder(&mut recorded, holder);
-                continue;
+            if holders > 0 && !matches!(line, Line::Holder(_)) {
+                return Err(self.error(format!("{holders} more holders should come before this line"), DAMAGED));
             }
-            if holders > 0 {
-                return Err(self.error(format!("{holders} holders are missing before this line"), DAMAGED));
-            }
-            match self.turn_of(line) {
-                Ok(turn) => {
-                    self.next = Some((self.line, turn, missed));
-                    return Ok(Some(recorded));
+            let turn = match line {
+                Line::Observe(observation) => Turn::Observe(observation),
+                Line::Tick(now) => Turn::Tick(now),
+                Line::Finish(now) => Turn::Finish(now),
+                Line::Missed(_) => {
+                    missed = true;
+                    continue;
                 }
-                Err(Line::Missed(_)) => missed = true,
-                Err(_) if missed => return Err(self.error("a turn should begin here", DAMAGED)),
-                Err(Line::Opposite { stream, holders: count }) => {
-                    holders = count;
-                    let answer = (Question::Opposite(stream), Answer::Holders(Vec::new()));
-                    recorded.answers.push(answer);
+                _ if missed => return Err(self.error("a turn should begin here", DAMAGED)),
+                other => {
+                    let Some(current) = &mut current else {
+                        return Err(self.error("an answer before the first turn", DAMAGED));
+                    };
+                    if let Line::Opposite { holders: count, .. } = other {
+                        holders = count;
+                    } else if let Line::Holder(_) = other {
+                        holders = holders
+                            .checked_sub(1)
+                            .ok_or_else(|| self.error("a holder that belongs to no question", DAMAGED))?;
+                    }
+                    current.note(other);
+                    continue;
                 }
-                Err(other) => note(&mut recorded, other),
+            };
+            let begun = RecordedTurn {
+                line: self.line,
+                turn,
+                missed: std::mem::take(&mut missed),
+                losses: None,
+                boot_unix_ns: None,
+                answers: Vec::new(),
+            };
+            if current.is_some() {
+                self.next = Some(begun);
+                return Ok(current);
             }
+            current = Some(begun);
         }
-        if matches!(recorded.turn, Turn::Finish(_)) && self.ending == Ending::Open {
+        if let Some(last) = &current
+            && matches!(last.turn, Turn::Finish(_))
+            && self.ending == Ending::Open
+        {
             self.ending = Ending::Finished;
         }
-        Ok(Some(recorded))
-    }
-
-    /// The first turn's line.
-    fn turn_line(&mut self) -> Result<Option<(usize, Turn, bool)>, RecordingError> {
-        let mut missed = false;
-        while let Some(line) = self.next_line()? {
-            match self.turn_of(line) {
-                Ok(turn) => return Ok(Some((self.line, turn, missed))),
-                Err(Line::Missed(_)) => missed = true,
-                Err(_) => return Err(self.error("an answer before the first turn", DAMAGED)),
-            }
-        }
-        Ok(None)
-    }
-
-    /// The line as a turn, else as it is.
-    fn turn_of(&self, line: Line) -> Result<Turn, Line> {
-        match line {
-            Line::Observe(observation) => Ok(Turn::Observe(observation)),
-            Line::Tick(now) => Ok(Turn::Tick(now)),
-            Line::Finish(now) => Ok(Turn::Finish(now)),
-            other => Err(other),
-        }
+        Ok(current)
     }
 
     /// The next line; `None` at the end, or where the end is missing.
@@ -258,32 +239,30 @@ impl<R: BufRead> Reader<R> {
     }
 }
 
-fn push_holder(turn: &mut RecordedTurn, holder: Holder) {
-    if let Some((_, Answer::Holders(holders))) = turn.answers.last_mut() {
-        holders.push(holder);
+impl RecordedTurn {
+    /// Takes a line that begins no turn.
+    fn note(&mut self, line: Line) {
+        let answer = match line {
+            Line::HoldsSocket { process, inode, answer } => (Question::HoldsSocket(process, inode), Answer::Is(answer)),
+            Line::IsAlive { process, answer } => (Question::IsAlive(process), Answer::Is(answer)),
+            Line::Opposite { stream, holders: _ } => (Question::Opposite(stream), Answer::Holders(Vec::new())),
+            Line::Holder(holder) => {
+                if let Some((_, Answer::Holders(holders))) = self.answers.last_mut() {
+                    holders.push(holder);
+                }
+                return;
+            }
+            Line::Delivered { flow, since: _, answer } => (Question::Delivered(flow), Answer::Delivery(answer)),
+            Line::Losses(losses) => {
+                self.losses = Some(losses);
+                return;
+            }
+            Line::Clock(boot_unix_ns) => {
+                self.boot_unix_ns = Some(boot_unix_ns);
+                return;
+            }
+            Line::Observe(_) | Line::Tick(_) | Line::Finish(_) | Line::Missed(_) => return,
+        };
+        self.answers.push(answer);
     }
-}
-
-/// Takes a line that is neither a turn nor in several parts.
-fn note(turn: &mut RecordedTurn, line: Line) {
-    let answer = match line {
-        Line::HoldsSocket { process, inode, answer } => (Question::HoldsSocket(process, inode), Answer::Is(answer)),
-        Line::IsAlive { process, answer } => (Question::IsAlive(process), Answer::Is(answer)),
-        Line::Delivered { flow, since: _, answer } => (Question::Delivered(flow), Answer::Delivery(answer)),
-        Line::Losses(losses) => {
-            turn.losses = Some(losses);
-            return;
-        }
-        Line::Clock(boot_unix_ns) => {
-            turn.boot_unix_ns = Some(boot_unix_ns);
-            return;
-        }
-        Line::Observe(_)
-        | Line::Tick(_)
-        | Line::Finish(_)
-        | Line::Missed(_)
-        | Line::Opposite { .. }
-        | Line::Holder(_) => return,
-    };
-    turn.answers.push(answer);
 }

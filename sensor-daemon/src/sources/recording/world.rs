@@ -61,9 +61,7 @@ impl RecordedWorld {
             .iter()
             .position(|(asked, _, given)| !given && asked == question)
             .or_else(|| answers.iter().rposition(|(asked, ..)| asked == question));
-        let Some((_, answer, given)) = fresh.and_then(|at| answers.get_mut(at)) else {
-            return None;
-        };
+        let (_, answer, given) = fresh.and_then(|at| answers.get_mut(at))?;
         *given = true;
         Some(answer.clone())
     }

@@ -89,7 +89,7 @@ fn garbage_is_one_error_with_its_line() {
         (with(HEADER), "file:2: ", "does not know"),
         (with(answer), "file:2: ", "before the first turn"),
         (with(holder), "file:3: ", "belongs to no question"),
-        (with(holder_due), "file:4: ", "1 holders are missing"),
+        (with(holder_due), "file:4: ", "1 more holders"),
         (with(&missed), "file:4: ", "a turn should begin"),
     ] {
         let error = read(recording.as_bytes()).expect_err(&recording);
