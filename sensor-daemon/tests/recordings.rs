@@ -5,8 +5,9 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 fn directory() -> PathBuf {
@@ -61,4 +62,35 @@ fn an_exception_silences_them() {
         let (findings, said) = replay(&path, "excepted.toml");
         assert_eq!(findings, "", "{}: {said}", path.display());
     }
+}
+
+/// How many lines of findings a recording from standard input yields.
+fn lines_of(recording: &str) -> usize {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sensor-daemon"))
+        .args(["replay", "--format", "json", "--config"])
+        .arg(directory().join("plain.toml"))
+        .arg("-")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(recording.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap().lines().count()
+}
+
+/// As if a shell and its command had been excepted when they were recorded: the sensor had no reason to wake up for them.
+#[test]
+fn deadlines_that_were_none_when_it_was_recorded_are_kept() {
+    let text = fs::read_to_string(directory().join("bash-dev-tcp.jsonl")).unwrap();
+    let mut recording: String = text.split_inclusive('\n').take(3).collect();
+    assert!(recording.ends_with('\n') && recording.matches("{\"observe\":{\"exec\":").count() == 2);
+    let year = "{\"finish\":31536000000000000}\n";
+    // The shell; its command, a second later; the end.
+    assert_eq!(lines_of(&(recording.clone() + year)), 3);
+    // A machine that slept through it was not told either.
+    recording.push_str("{\"missed\":1}\n");
+    assert_eq!(lines_of(&(recording + year)), 2);
 }

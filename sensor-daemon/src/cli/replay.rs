@@ -33,12 +33,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let name = Text::from(arguments.file.display().to_string().as_str()).for_terminal();
-    let input: Box<dyn BufRead> = if arguments.file == Path::new("-") {
-        Box::new(io::stdin().lock())
+    let (name, input): (String, Box<dyn BufRead>) = if arguments.file == Path::new("-") {
+        ("(standard input)".into(), Box::new(io::stdin().lock()))
     } else {
+        let name = Text::from(arguments.file.display().to_string().as_str()).for_terminal();
         let file = File::open(&arguments.file).with_context(|| format!("the recording {name} can't be read"))?;
-        Box::new(BufReader::new(file))
+        (name, Box::new(BufReader::new(file)))
     };
     let mut reader = Reader::open(&name, input)?;
     let settings = arguments.options.settings()?;
