@@ -201,7 +201,7 @@ fn full_disk() -> Result<()> {
             "--mount",
             "sh",
             "-c",
-            "mount -t tmpfs -o size=8k small \"$1\" && exec \"$2\" record --format json \"$3\"",
+            "mount -t tmpfs -o size=256k small \"$1\" && exec \"$2\" record --format json \"$3\"",
             "sh",
         ])
         .arg(dir.path())
@@ -218,8 +218,11 @@ fn full_disk() -> Result<()> {
     };
     let mut takeover = Takeover::start()?;
     let ends = takeover.ends();
+    sensor.wait_line("its finding", 0, |line| line.has(ends))?;
     wait_for("a full disk", || {
-        takeover.peer().id()?;
+        for _ in 0..20 {
+            takeover.peer().id()?;
+        }
         full()
     })?;
     let part = fs::read(format!("/proc/{}/root{}", sensor.pid(), path.display()))?;
