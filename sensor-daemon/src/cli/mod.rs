@@ -1,19 +1,24 @@
-//! The command line: one file a subcommand. `--help` is documentation.
+//! The command line: one file a subcommand, `reporting` for what several of them share, `sensor` for what runs live. `--help` is
+//! documentation.
 
 mod check_config;
 mod doctor;
 mod exceptions;
+mod record;
+mod replay;
+mod reporting;
 mod run;
+mod sensor;
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-use crate::{detect::Severity, model::Text};
+use crate::model::Text;
 
 /// Reports when a network peer takes control of a program on this host: reverse shells, bind shells, and UNIX commands
 /// run through a socket.
@@ -50,6 +55,31 @@ enum Command {
     /// (Type=notify) readiness is reported after it. SIGTERM and SIGINT write the last state of open findings and end the
     /// sensor with exit status 0; a standard output that nobody reads any more ends it with status 1.
     Run(run::Arguments),
+    /// Watch like `run`, and record everything that the rule judges, for `replay`
+    ///
+    /// The recording is one file of JSON lines: programs that were executed on pipes, terminals and connections, with their
+    /// arguments, and what was open when. Arguments can hold passwords, so only its owner may read the file. Bytes of
+    /// connections are not recorded.
+    ///
+    /// If it can't be written any further, one line says so and watching goes on without.
+    #[command(after_help = "\
+Try an exception before it is in force:
+  sensor-daemon record today.jsonl > findings.jsonl         as root, until the work in question was done
+  sensor-daemon replay today.jsonl --config ./config.toml   as anybody, anywhere: what would be reported")]
+    Record(record::Arguments),
+    /// Judge a recording: what would be reported under this configuration
+    ///
+    /// Needs neither root nor the machine that was recorded. Findings come out as `run` writes them, byte for byte the same
+    /// under the same settings; names of users in the configuration file are looked up on this machine.
+    ///
+    /// What was not followed when it was recorded can't be replayed: record with --min-severity low, and with the exceptions
+    /// in force disabled, to see everything.
+    #[command(after_help = "\
+Examples:
+  sensor-daemon replay today.jsonl --format human
+  sensor-daemon replay today.jsonl --config ./config.toml | jq -r .finding.description
+  zstd -dc today.jsonl.zst | sensor-daemon replay -")]
+    Replay(replay::Arguments),
     /// Check each prerequisite: is it there, what does it cost if not, what to do
     ///
     /// Loads the sensor's programs into the kernel for a moment and attaches nothing. Exits 0 if the sensor can run here,
@@ -87,36 +117,6 @@ A file to begin with:
     CheckConfig(check_config::Arguments),
 }
 
-/// How findings are written to standard output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people if standard output is a terminal, else JSON
-    Auto,
-    /// One JSON object a line: Google Security Command Center's finding (v2 API, `{finding, resource}`)
-    Json,
-    /// A few lines for people
-    Human,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum MinSeverity {
-    Low,
-    Medium,
-    High,
-    Critical,
-}
-
-impl From<MinSeverity> for Severity {
-    fn from(severity: MinSeverity) -> Self {
-        match severity {
-            MinSeverity::Low => Self::Low,
-            MinSeverity::Medium => Self::Medium,
-            MinSeverity::High => Self::High,
-            MinSeverity::Critical => Self::Critical,
-        }
-    }
-}
-
 /// Parses the command line and does what it says.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -124,6 +124,8 @@ pub fn main() -> ExitCode {
     start_diagnostics(cli.verbose);
     let result = match cli.command {
         Command::Run(arguments) => run::run(&arguments, cli.verbose >= 2),
+        Command::Record(arguments) => record::record(&arguments, cli.verbose >= 2),
+        Command::Replay(arguments) => replay::replay(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Exceptions(arguments) => exceptions::exceptions(&arguments),
         Command::CheckConfig(arguments) => check_config::check_config(&arguments),

@@ -33,7 +33,7 @@ fn help() -> Result<()> {
     let output = sensor(&["--help"])?;
     let text = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "it ends with {}", output.status);
-    for word in ["run", "doctor", "--help", "--version"] {
+    for word in ["run", "record", "replay", "doctor", "--help", "--version"] {
         ensure!(text.contains(word), "`{word}` is missing: {text}");
     }
     Ok(())

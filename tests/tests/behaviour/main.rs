@@ -5,6 +5,7 @@ mod config;
 mod life;
 mod output;
 mod privileges;
+mod record;
 
 use std::process::ExitCode;
 
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
         privileges::cases(),
         command_line::cases(),
         config::cases(),
+        record::cases(),
     ];
     suite::run_alone(cases.into_iter().flatten().collect())
 }

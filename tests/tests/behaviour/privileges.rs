@@ -13,13 +13,14 @@ use tempfile::TempDir;
 
 use crate::command_line::{all, output};
 
-const NOBODY: &[&str] = &["--reuid", "65534", "--regid", "65534", "--clear-groups"];
+/// Options of setpriv that make a process nobody's.
+pub const NOBODY: &[&str] = &["--reuid", "65534", "--regid", "65534", "--clear-groups"];
 
 /// The sensor where everybody can execute it.
-struct Copy(TempDir);
+pub struct Copy(TempDir);
 
 impl Copy {
-    fn new() -> Result<Self> {
+    pub fn new() -> Result<Self> {
         let dir = tempfile::tempdir()?;
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
         fs::copy(binary()?, dir.path().join("sensor-daemon"))?;
@@ -27,7 +28,7 @@ impl Copy {
     }
 
     /// The sensor with `arguments`, run with the privileges that setpriv's `options` leave.
-    fn command(&self, options: &[&str], arguments: &[&str]) -> Result<Command> {
+    pub fn command(&self, options: &[&str], arguments: &[&str]) -> Result<Command> {
         let mut setpriv = command(tools::find("setpriv")?);
         setpriv
             .args(options)

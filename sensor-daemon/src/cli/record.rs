@@ -1,0 +1,21 @@
+//! `sensor-daemon record`: `run`, with a recording beside it.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Args;
+
+use super::{reporting::Options, run};
+
+/// Arguments of `record`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The file to write; it must not exist
+    #[arg(value_name = "RECORDING")]
+    file: PathBuf,
+    #[command(flatten)]
+    options: Options,
+}
+
+pub(super) fn record(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCode> {
+    run::watch(&arguments.options, Some(&arguments.file), kernel_log)
+}

@@ -1,0 +1,120 @@
+//! What is reported and how: the options that `run`, `record` and `replay` share, and the way from what happens to the engine
+//! to the text of findings, which is the same for a live machine and for a recording.
+
+use std::{
+    io::{self, IsTerminal as _},
+    path::PathBuf,
+};
+
+use clap::{Args, ValueEnum};
+use tracing::warn;
+
+use crate::{
+    config,
+    detect::{Engine, Incident, Settings, Severity},
+    finding,
+    model::{Host, Losses},
+};
+
+/// Options of every command that reports.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// How to write findings
+    #[arg(long, value_enum, default_value = "auto")]
+    format: Format,
+    /// Leave out findings below this severity; such a takeover is followed silently, in case it rises. Goes before what the
+    /// configuration file says; the default is medium
+    #[arg(long, value_enum)]
+    min_severity: Option<MinSeverity>,
+    /// Configuration file: exceptions and the lowest severity. Without it /etc/sensor-daemon/config.toml is read, if there
+    /// is one
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// How findings are written to standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people if standard output is a terminal, else JSON
+    Auto,
+    /// One JSON object a line: Google Security Command Center's finding (v2 API, `{finding, resource}`)
+    Json,
+    /// A few lines for people
+    Human,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum MinSeverity {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl From<MinSeverity> for Severity {
+    fn from(severity: MinSeverity) -> Self {
+        match severity {
+            MinSeverity::Low => Self::Low,
+            MinSeverity::Medium => Self::Medium,
+            MinSeverity::High => Self::High,
+            MinSeverity::Critical => Self::Critical,
+        }
+    }
+}
+
+impl Options {
+    /// What the engine is told, by the command line and the configuration file.
+    ///
+    /// # Errors
+    /// The configuration file can't be read, or is wrong.
+    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+        let config = config::load(self.config.as_deref())?;
+        Ok(Settings {
+            min_severity: self
+                .min_severity
+                .map(Into::into)
+                .or(config.min_severity)
+                .unwrap_or(Settings::default().min_severity),
+            exceptions: config.exceptions,
+        })
+    }
+
+    /// An engine that reports on `host`.
+    pub(super) fn reporting(&self, settings: Settings, host: Host) -> Reporting {
+        let terminal = io::stdout().is_terminal();
+        Reporting {
+            engine: Engine::new(settings),
+            host,
+            human: self.format == Format::Human || (self.format == Format::Auto && terminal),
+            colour: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        }
+    }
+}
+
+/// The engine, and what its incidents become.
+pub(super) struct Reporting {
+    pub(super) engine: Engine,
+    pub(super) host: Host,
+    /// For people, not JSON.
+    human: bool,
+    /// With colours, if for people.
+    colour: bool,
+}
+
+impl Reporting {
+    /// An incident's identity and its text, newlines included.
+    pub(super) fn text(&self, incident: &Incident, losses: &Losses) -> Option<(String, String)> {
+        let text = if self.human {
+            finding::human(incident, &self.host, losses, self.colour)
+        } else {
+            match serde_json::to_string(&finding::scc(incident, &self.host, losses)) {
+                Ok(line) => line + "\n",
+                Err(error) => {
+                    warn!("a finding can't be written as JSON: {error}");
+                    return None;
+                }
+            }
+        };
+        Some((finding::finding_id(incident, &self.host), text))
+    }
+}

@@ -1,0 +1,290 @@
+//! The live sensor: everything between the ring buffer and standard output, and a recording beside it.
+
+use std::{collections::HashSet, path::Path, time::Duration};
+
+use anyhow::Context as _;
+use aya::maps::{MapData, RingBuf};
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use super::reporting::Reporting;
+use crate::{
+    detect::{Incident, Severity},
+    enrich::{container::Containers, host},
+    model::{BootTime, Exec, Host, Losses, Observation, ProcessId, Stream},
+    sinks::stdout::Stdout,
+    sources::{
+        ebpf::{CounterMap, Programs, decode, missed::MissedRuns},
+        procfs::Ancestry,
+        recording::{Recorder, Turn},
+        running::{self, Interest},
+        world::LiveWorld,
+    },
+};
+
+/// A change of the clock from which on it counts as set.
+const CLOCK_STEP_NS: u64 = 1_000_000_000;
+/// How often running processes are looked at, at most.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// At least.
+const LOOK_SELDOM: Duration = Duration::from_secs(60);
+/// How soon, once one has moved a connection to its streams.
+const LOOK_SOON: Duration = Duration::from_millis(100);
+/// The time between two looks, in durations of one.
+const LOOK_SHARE: u32 = 1000;
+
+/// Everything between the ring buffer and standard output.
+pub(super) struct Sensor {
+    reporting: Reporting,
+    /// When to look at running processes next.
+    look_at: Instant,
+    /// Running processes that were judged by a look, by their streams.
+    judged: HashSet<(ProcessId, [Option<u64>; 3])>,
+    /// Remembers containers.
+    containers: Containers,
+    /// Remembers ancestors.
+    ancestry: Ancestry,
+    /// Answers the engine.
+    world: LiveWorld,
+    /// Notes all that happens to the engine.
+    recorder: Option<Recorder>,
+    counters: CounterMap,
+    missed: MissedRuns,
+    stdout: Stdout,
+    /// Records that could not be read; warned of once.
+    decode_failures: u64,
+    /// Losses that were already warned of.
+    losses_seen: Losses,
+}
+
+impl Sensor {
+    pub(super) fn new(
+        reporting: Reporting,
+        programs: Programs,
+        counters: CounterMap,
+        missed: MissedRuns,
+        stdout: Stdout,
+    ) -> Self {
+        Self {
+            reporting,
+            look_at: Instant::now() + LOOK_EVERY,
+            judged: HashSet::new(),
+            containers: Containers::default(),
+            ancestry: Ancestry::default(),
+            world: LiveWorld::new(programs, host::sees_host_process_ids().unwrap_or(false)),
+            recorder: None,
+            counters,
+            missed,
+            stdout,
+            decode_failures: 0,
+            losses_seen: Losses::default(),
+        }
+    }
+
+    /// Notes all that happens from now on in a new file at `path`.
+    pub(super) fn record(&mut self, path: &Path, min_severity: Severity) -> anyhow::Result<()> {
+        let recorder = Recorder::create(path, self.host(), min_severity).with_context(|| {
+            format!(
+                "the recording {} can't be made (it must not exist, so that no other file is overwritten)",
+                path.display()
+            )
+        })?;
+        self.recorder = Some(recorder);
+        Ok(())
+    }
+
+    pub(super) fn host(&self) -> &Host {
+        &self.reporting.host
+    }
+
+    /// When [`Self::tick`] is due.
+    pub(super) fn next_deadline(&self) -> Option<BootTime> {
+        self.reporting.engine.next_deadline()
+    }
+
+    /// When [`Self::look_at_running`] is due.
+    pub(super) fn next_look(&self) -> Instant {
+        self.look_at
+    }
+
+    /// Takes records until there are none, but at most `limit`; whether there are none.
+    pub(super) fn drain(&mut self, events: &mut RingBuf<MapData>, limit: usize) -> bool {
+        for _ in 0..limit {
+            let Some(record) = events.next() else {
+                self.rest();
+                return true;
+            };
+            let observation = self.decode(&record);
+            drop(record);
+            if let Some(observation) = observation {
+                self.observe(observation);
+            }
+        }
+        false
+    }
+
+    pub(super) fn decode(&mut self, record: &[u8]) -> Option<Observation> {
+        match decode::decode(record) {
+            Ok(observation) => Some(observation),
+            Err(error) => {
+                if self.decode_failures == 0 {
+                    warn!("the kernel side sent {error}; further ones are counted only");
+                }
+                self.decode_failures += 1;
+                None
+            }
+        }
+    }
+
+    pub(super) fn observe(&mut self, mut observation: Observation) {
+        match &mut observation {
+            Observation::Exec(exec) => self.complete(exec),
+            // Not at once: most who do this execute something next, which says more.
+            Observation::Moved(_) => self.look_at = self.look_at.min(Instant::now() + LOOK_SOON),
+            _ => {}
+        }
+        self.turn(Turn::Observe(observation));
+    }
+
+    /// Adds what user space alone can know.
+    fn complete(&mut self, exec: &mut Exec) {
+        exec.container = self.containers.of(&exec.cgroup);
+        let mut identities = self.world.identities.borrow_mut();
+        let multicall;
+        (exec.program, multicall) = identities.of_exec(exec);
+        if !exec.executable.memfd && exec.executable.inode != 0 {
+            let learned = self
+                .world
+                .programs
+                .borrow_mut()
+                .learn_file(&exec.executable, exec.program.kind, multicall);
+            if let Err(error) = learned {
+                debug!("the kernel side does not take what a file is: {error}");
+            }
+        }
+        self.ancestry.complete(&mut exec.ancestors, exec.time, &mut identities);
+    }
+
+    /// Looks at running processes: at start for takeovers that are older than the sensor, later for programs that put a
+    /// connection on their own streams.
+    pub(super) fn look_at_running(&mut self, interest: Interest) {
+        let began = Instant::now();
+        // Under another numbering nothing can be said of a process.
+        if self.world.same_process_ids {
+            let files = self.world.list();
+            let running = running::find(&files, interest, host::now(), &mut self.world.identities.borrow_mut());
+            let mut judged = HashSet::new();
+            for mut exec in running {
+                let identity = (exec.process, exec.streams.each_ref().map(Stream::inode));
+                judged.insert(identity);
+                if self.judged.contains(&identity) || self.reporting.engine.is_known(&exec) {
+                    continue;
+                }
+                exec.container = self.containers.of(&exec.cgroup);
+                self.take_running(exec);
+            }
+            self.judged = judged;
+        }
+        self.rest();
+        debug!("looked at running processes in {:?}", began.elapsed());
+        // On a machine where it takes long it is done less often. The look at start looks into files as well.
+        let wait = match interest {
+            Interest::Sockets => (began.elapsed() * LOOK_SHARE).clamp(LOOK_EVERY, LOOK_SELDOM),
+            Interest::SocketsAndPipes => LOOK_EVERY,
+        };
+        self.look_at = Instant::now() + wait;
+    }
+
+    fn take_running(&mut self, exec: Exec) {
+        let parent = exec.parent().map(|parent| parent.process);
+        for process in [Some(exec.process), parent].into_iter().flatten() {
+            if let Err(error) = self.world.programs.borrow_mut().track(process) {
+                debug!("the end of process {} will not be seen at once: {error}", process.pid);
+            }
+        }
+        self.turn(Turn::Observe(Observation::Exec(Box::new(exec))));
+    }
+
+    pub(super) fn tick(&mut self) {
+        self.turn(Turn::Tick(host::now()));
+        self.rest();
+    }
+
+    /// Writes the last state of what is open; then everything that is to be written, which may take `patience`. How many were
+    /// open, what was lost, and whether everything was written.
+    pub(super) async fn finish(mut self, patience: Duration) -> (usize, Losses, bool) {
+        let open = self.reporting.engine.open_incidents();
+        self.turn(Turn::Finish(host::now()));
+        self.rest();
+        let losses = self.losses();
+        let complete = self.stdout.finish(patience).await;
+        (open, losses, complete)
+    }
+
+    /// Lets something happen to the engine.
+    fn turn(&mut self, turn: Turn) {
+        self.world.turn();
+        let engine = &mut self.reporting.engine;
+        let due = match &self.recorder {
+            None => turn.happen(engine, &self.world),
+            Some(recorder) => {
+                recorder.turn(&turn, engine);
+                turn.happen(engine, &recorder.watching(&self.world))
+            }
+        };
+        self.world.grant(engine.take_wishes());
+        self.emit(due);
+    }
+
+    /// There is nothing to do for the moment.
+    fn rest(&self) {
+        if let Some(recorder) = &self.recorder {
+            recorder.flush();
+        }
+    }
+
+    fn emit(&mut self, incidents: Vec<Incident>) {
+        if incidents.is_empty() {
+            return;
+        }
+        let losses = self.losses();
+        if losses != self.losses_seen {
+            if self.losses_seen == Losses::default() {
+                warn!(?losses, "events were lost; findings carry the counts from now on");
+            }
+            self.losses_seen = losses;
+        }
+        // Somebody may have set the clock since. Smaller differences are the clock being steered; following them would
+        // give one finding several creation times.
+        let boot_unix_ns = host::boot_unix_ns();
+        if boot_unix_ns.abs_diff(self.reporting.host.boot_unix_ns) > CLOCK_STEP_NS {
+            self.reporting.host.boot_unix_ns = boot_unix_ns;
+        }
+        if let Some(recorder) = &self.recorder {
+            recorder.findings(losses, self.reporting.host.boot_unix_ns);
+        }
+        for incident in incidents {
+            if let Some((id, text)) = self.reporting.text(&incident, &losses) {
+                self.stdout.send(id, text);
+            }
+        }
+    }
+
+    pub(super) fn losses(&self) -> Losses {
+        let counters = self.counters.read().unwrap_or_else(|error| {
+            debug!("the kernel side's counters can't be read: {error}");
+            sensor_common::counters::Counters::default()
+        });
+        Losses {
+            ring_full: counters.ring_full + counters.stage_missing,
+            runs_missed: self.missed.count(),
+            read_failures: counters.read_failed_streams
+                + counters.read_failed_socket
+                + counters.read_failed_argv
+                + counters.read_failed_path
+                + self.decode_failures,
+            tracking_full: counters.tracking_full + self.reporting.engine.evicted(),
+            output_dropped: self.stdout.dropped(),
+        }
+    }
+}
