@@ -179,7 +179,7 @@ impl Engine {
     fn exec(&mut self, exec: Exec, world: &dyn World, out: &mut Vec<Incident>) {
         let ties = Ties::of(&exec);
         if let Some(key) = self.books.of_sockets(&ties.sockets) {
-            return self.join_socket(key, exec, &ties, out);
+            return self.join_socket(key, exec, &ties, world, out);
         }
         let judgement = match rule::judge(&exec, |socket| self.services.serve(&exec, socket)) {
             Verdict::Takeover(takeover) => Some((Judgement::from(&takeover), takeover.primary.clone())),
@@ -188,13 +188,9 @@ impl Engine {
         };
         self.services.remove(exec.process);
         // A program that runs what its connection delivers may have that connection for its own streams as well.
-        let weak = judgement
-            .as_ref()
-            .is_none_or(|(judgement, _)| judgement.severity < Severity::Medium);
-        if weak
-            && let Some(delivered) = self
-                .popped(&exec, None, world)
-                .filter(|found| found.severity > Severity::Low)
+        let severity = judgement.as_ref().map(|(judgement, _)| judgement.severity);
+        if severity.is_none_or(|severity| severity < Severity::Medium)
+            && let Some(delivered) = self.delivered(&exec, world)
         {
             return self.open_loop(exec, delivered, out);
         }
@@ -208,12 +204,25 @@ impl Engine {
     }
 
     /// Takes an exec on a socket of an incident that is known.
-    fn join_socket(&mut self, key: Key, exec: Exec, ties: &Ties, out: &mut Vec<Incident>) {
+    fn join_socket(&mut self, key: Key, exec: Exec, ties: &Ties, world: &dyn World, out: &mut Vec<Incident>) {
         let judgement = match rule::judge(&exec, |_| false) {
             Verdict::Takeover(takeover) => Some(Judgement::from(&takeover)),
             Verdict::Service | Verdict::Nothing => None,
         };
-        self.join_tied(key, exec, judgement, ties, out);
+        let known = self.books.get(key).map(Tracked::severity);
+        let severity = known.max(judgement.as_ref().map(|judgement| judgement.severity));
+        let delivered = if severity < Some(Severity::Medium) {
+            self.delivered(&exec, world)
+        } else {
+            None
+        };
+        self.join_tied(key, exec, delivered.or(judgement), ties, out);
+    }
+
+    /// Whether an exec is what one of its parent's connections has just delivered.
+    fn delivered(&mut self, exec: &Exec, world: &dyn World) -> Option<Judgement> {
+        self.popped(exec, None, world)
+            .filter(|found| found.severity > Severity::Low)
     }
 
     /// Takes an exec that belongs to an incident that is known.
