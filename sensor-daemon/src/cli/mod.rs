@@ -23,8 +23,9 @@ use crate::model::Text;
 /// Reports when a network peer takes control of a program on this host: reverse shells, bind shells, and UNIX commands
 /// run through a socket.
 ///
-/// It looks, in the kernel, at what the standard streams of every executed program ARE, so neither the name of the shell
-/// nor the way in which it was connected matters. One takeover is one finding, kept current until it ends.
+/// It looks, in the kernel, at what the standard streams of every executed program ARE, and, where they are pipes, at who
+/// holds the other ends, so neither the name of the shell nor the way in which it was connected matters. One takeover is
+/// one finding, kept current until it ends.
 #[derive(Debug, Parser)]
 #[command(name = "sensor-daemon", version, max_term_width = 100, propagate_version = true)]
 #[command(after_help = "\
@@ -51,8 +52,9 @@ enum Command {
     /// finding comes at once, further ones with the same `finding.name` as it grows, the last with state INACTIVE.
     /// Diagnostics go to standard error.
     ///
-    /// A self-test precedes everything: the sensor refuses to run if it does not see its own child. Under systemd
-    /// (Type=notify) readiness is reported after it. SIGTERM and SIGINT write the last state of open findings and end the
+    /// A self-test precedes everything: the sensor refuses to run if it does not see its own child, or if the configuration
+    /// file is wrong; that file is read once, at start. Under systemd (Type=notify) readiness is reported after the test.
+    /// Takeovers that are under way then are reported as well. SIGTERM and SIGINT write the last state of open findings and end the
     /// sensor with exit status 0; a standard output that nobody reads any more ends it with status 1.
     Run(run::Arguments),
     /// Watch like `run`, and record everything that the rule judges, for `replay`
@@ -61,11 +63,12 @@ enum Command {
     /// arguments, and what was open when. Arguments can hold passwords, so only its owner may read the file. Bytes of
     /// connections are not recorded.
     ///
-    /// If it can't be written any further, one line says so and watching goes on without.
+    /// If it can't be written any further (the disk is full), one line says so and watching goes on without. It grows by a
+    /// few hundred bytes to some kilobytes for each program that is judged.
     #[command(after_help = "\
 Try an exception before it is in force:
-  sensor-daemon record today.jsonl > findings.jsonl         as root, until the work in question was done
-  sensor-daemon replay today.jsonl --config ./config.toml   as anybody, anywhere: what would be reported")]
+  sensor-daemon record today.jsonl > findings.jsonl         as root; ^C once the work was done
+  sensor-daemon replay today.jsonl --config ./config.toml   as anybody: what would be reported")]
     Record(record::Arguments),
     /// Judge a recording: what would be reported under this configuration
     ///
@@ -82,8 +85,9 @@ Examples:
     Replay(replay::Arguments),
     /// Check each prerequisite: is it there, what does it cost if not, what to do
     ///
-    /// Loads the sensor's programs into the kernel for a moment and attaches nothing. Exits 0 if the sensor can run here,
-    /// 1 if not.
+    /// Each line begins with ok, degraded (the sensor runs, and sees less; the line says what) or missing (it does not run).
+    /// Loads the sensor's programs into the kernel for a moment and attaches nothing, beside a sensor that runs as well.
+    /// Exits 0 if the sensor can run here, 1 if not.
     Doctor(doctor::Arguments),
     /// List what is never reported: the built-in exceptions and the configuration file's, with their reasons
     ///

@@ -27,7 +27,7 @@ pub(super) struct Options {
     #[arg(long, value_enum)]
     min_severity: Option<MinSeverity>,
     /// Configuration file: exceptions and the lowest severity. Without it /etc/sensor-daemon/config.toml is read, if there
-    /// is one
+    /// is one. `check-config` says what is wrong with a file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
