@@ -31,7 +31,7 @@ pub const PATH_MAX: usize = 4096;
 /// Most bytes of a name that the kernel holds as one string: the name given to exec, a cgroup's leaf.
 pub const TEXT_MAX: usize = 4096;
 /// Bytes of the tail of an exec record at most. Room for every part at its longest.
-pub const TAIL_MAX: usize = ARGV_MAX + 2 * PATH_MAX + TEXT_MAX + 2 * NAME_MAX;
+pub const TAIL_MAX: usize = ARGV_MAX + 2 * PATH_MAX + TEXT_MAX + 2 * NAME_MAX + HELD_MAX * size_of::<StreamRecord>();
 /// Ancestors that an exec record carries.
 pub const ANCESTORS_MAX: usize = 8;
 /// Descriptors of the parent that are compared with the streams: 0 to this, exclusive.
@@ -281,8 +281,8 @@ pub struct ExecRecord {
     pub flags: u32,
     /// Bits of [`reason`].
     pub reason: u32,
-    /// How many of [`ExecRecord::held`] are used.
-    pub held_len: u32,
+    /// What the kernel side took the file for, one of [`file_kind`]; it asks only for execs on pipes.
+    pub exe_kind: u32,
     /// The executed file as a key of `FILES`.
     pub exe_key: FileKey,
     /// `task_struct.comm`, NUL-terminated.
@@ -299,11 +299,13 @@ pub struct ExecRecord {
     pub cgroup_len: u32,
     /// Bytes in the tail: the name of the cgroup above it, NUL-terminated.
     pub cgroup_parent_len: u32,
+    /// Bytes in the tail: [`StreamRecord`]s of network sockets of the parent with a peer, looked for unless one of the
+    /// streams is one. `parent_fds` has the bit of the descriptor.
+    pub held_len: u32,
+    /// Zero.
+    pub reserved: u32,
     /// stdin, stdout, stderr.
     pub streams: [StreamRecord; 3],
-    /// Network sockets of the parent with a peer, looked for unless one of the streams is one. `parent_fds` has the bit of
-    /// the descriptor.
-    pub held: [StreamRecord; HELD_MAX],
     /// The parent first.
     pub ancestors: [AncestorRecord; ANCESTORS_MAX],
 }
@@ -377,7 +379,7 @@ const _: () = {
     assert!(size_of::<StreamRecord>() == 136);
     assert!(size_of::<AncestorRecord>() == 32);
     assert!(size_of::<FileKey>() == 32);
-    assert!(size_of::<ExecRecord>() == 176 + (3 + HELD_MAX) * 136 + ANCESTORS_MAX * 32);
+    assert!(size_of::<ExecRecord>() == 184 + 3 * 136 + ANCESTORS_MAX * 32);
     assert!(size_of::<ProcessRecord>() == 32);
     assert!(size_of::<OpenFileRecord>() == 40 + 136);
     assert!(size_of::<ExitRecord>() == 32);

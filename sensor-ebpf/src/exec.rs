@@ -8,8 +8,8 @@
 use aya_ebpf::programs::BtfTracePointContext;
 use aya_log_ebpf::debug;
 use sensor_common::record::{
-    self, ANCESTORS_MAX, ARGV_MAX, AncestorRecord, NAME_MAX, PARENT_FDS_MAX, StreamRecord, TEXT_MAX, exec_flag,
-    process_mark, reason, stream_kind,
+    self, ANCESTORS_MAX, ARGV_MAX, AncestorRecord, HELD_MAX, NAME_MAX, PARENT_FDS_MAX, StreamRecord, TEXT_MAX,
+    exec_flag, file_kind, process_mark, reason, stream_kind,
 };
 
 use crate::{
@@ -38,7 +38,8 @@ pub fn observe(ctx: &BtfTracePointContext, task: Task) {
                 unsafe {
                     (*scratch).files = files;
                     (*scratch).record.reason = reason::SOCKET;
-                    (*scratch).record.held_len = 0;
+                    (*scratch).record.exe_kind = file_kind::OTHER;
+                    (*scratch).held_count = 0;
                 }
                 let stage = if look == Look::Network {
                     Stage::DescribeProcess
@@ -174,6 +175,7 @@ pub fn describe_program(ctx: &BtfTracePointContext, task: Task, bprm: Bprm) {
     arguments(&tail, task);
     script(&tail, bprm);
     cgroup(&tail, task);
+    held(&tail);
     debug!(
         ctx,
         "process {} executed a program with a network socket as a standard stream", record.tgid
@@ -351,6 +353,20 @@ fn cgroup(tail: &Tail, task: Task) {
     if let Some(parent) = node.parent() {
         record.cgroup_parent_len = cgroup_name(tail, parent);
     }
+}
+
+/// Appends what the parent's connections are.
+#[inline(always)]
+fn held(tail: &Tail) {
+    let before = tail.len();
+    for index in 0..HELD_MAX {
+        let appended = (index as u32) < tail.held_count() && tail.append_held(index).is_ok();
+        if !appended {
+            break;
+        }
+    }
+    tail.record().held_len = (tail.len() - before) as u32;
+    tail.record().reserved = 0;
 }
 
 #[inline(always)]

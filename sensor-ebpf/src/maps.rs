@@ -11,7 +11,7 @@ use sensor_common::{
     counters::Counters,
     record::{
         self, ExecRecord, ExitRecord, FileKey, HELD_MAX, ProcessMark, ProcessRecord, RecordHeader, SocketCloseRecord,
-        TAIL_MAX, TICK_NS, direction, file_kind,
+        StreamRecord, TAIL_MAX, TICK_NS, direction, file_kind,
     },
 };
 
@@ -57,7 +57,7 @@ static SUSPECTS: LruHashMap<u64, u8> = LruHashMap::with_max_entries(4096, 0);
 
 /// What watched connections delivered. User space puts in whom it watches.
 #[map]
-static SAMPLES: HashMap<FlowKey, Sample> = HashMap::with_max_entries(128, BPF_F_NO_PREALLOC);
+static SAMPLES: HashMap<FlowKey, Sample> = HashMap::with_max_entries(512, BPF_F_NO_PREALLOC);
 
 /// Descriptors that are compared at once. Tables grow in multiples of 64 (`NR_OPEN_DEFAULT`).
 pub const FD_BLOCK: usize = 64;
@@ -78,6 +78,10 @@ pub struct Scratch {
     /// The parent's connected sockets, and their descriptors.
     pub held_files: [File; HELD_MAX],
     pub held_fds: [u32; HELD_MAX],
+    /// How many there are.
+    pub held_count: u32,
+    /// What they are.
+    pub held: [StreamRecord; HELD_MAX],
     /// The beginning of the arguments.
     pub argv_start: [u8; ARGV_LOOK],
 }

@@ -50,6 +50,7 @@ pub fn consider(ctx: &BtfTracePointContext, task: Task, bprm: Bprm) {
     }
     if reason != 0 {
         record.reason = reason;
+        record.exe_kind = kind;
         maps::next_stage(ctx, Stage::DescribeProcess);
     }
 }
@@ -73,10 +74,10 @@ fn describe_one<const INDEX: usize>(scratch: *mut Scratch) {
     // SAFETY: fields of this CPU's map value.
     let (length, file, fd, held) = unsafe {
         (
-            core::ptr::read_volatile(&raw const (*scratch).record.held_len),
+            core::ptr::read_volatile(&raw const (*scratch).held_count),
             core::ptr::read_volatile(&raw const (*scratch).held_files[INDEX]),
             core::ptr::read_volatile(&raw const (*scratch).held_fds[INDEX]),
-            &mut (*scratch).record.held[INDEX],
+            &mut (*scratch).held[INDEX],
         )
     };
     if INDEX as u32 >= length {
@@ -169,7 +170,7 @@ fn may_read_commands(scratch: *mut Scratch, task: Task, kind: u32) -> bool {
 #[inline(always)]
 fn find_connections(scratch: *mut Scratch, parent: Task) -> bool {
     // SAFETY: fields of this CPU's map value.
-    let (block, length) = unsafe { (&raw mut (*scratch).parent_files, &raw mut (*scratch).record.held_len) };
+    let (block, length) = unsafe { (&raw mut (*scratch).parent_files, &raw mut (*scratch).held_count) };
     let sockets = kernel::socket_operations();
     let Some((descriptors, size)) = parent.files().table() else {
         return false;
@@ -200,11 +201,11 @@ fn find_connections(scratch: *mut Scratch, parent: Task) -> bool {
 fn keep_connection(scratch: *mut Scratch, file: File, fd: u32) {
     // SAFETY: fields of this CPU's map value; the comparison keeps the index within the arrays.
     unsafe {
-        let length = core::ptr::read_volatile(&raw const (*scratch).record.held_len) as usize;
+        let length = core::ptr::read_volatile(&raw const (*scratch).held_count) as usize;
         if length < HELD_MAX && streams::is_connected(file) {
             core::ptr::write_volatile((&raw mut (*scratch).held_files).cast::<File>().add(length), file);
             core::ptr::write_volatile((&raw mut (*scratch).held_fds).cast::<u32>().add(length), fd);
-            core::ptr::write_volatile(&raw mut (*scratch).record.held_len, length as u32 + 1);
+            core::ptr::write_volatile(&raw mut (*scratch).held_count, length as u32 + 1);
         }
     }
 }

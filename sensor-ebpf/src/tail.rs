@@ -3,7 +3,7 @@
 //! Its length lies in map memory rather than in a register. The verifier then takes it for any number at every use, and
 //! does not verify what follows anew for each range that it can have.
 
-use sensor_common::record::{ExecRecord, TAIL_MAX};
+use sensor_common::record::{ExecRecord, StreamRecord, TAIL_MAX};
 
 use crate::{
     kernel::{self, Fault, Path},
@@ -70,6 +70,28 @@ impl Tail {
         // SAFETY: `len` + `ROOM` bytes lie within `tail`, as just compared.
         let place = unsafe { (&raw mut (*self.0).tail).cast::<u8>().add(len as usize) };
         Ok((place, len))
+    }
+
+    /// How many connections of the parent were found.
+    #[inline(always)]
+    pub fn held_count(&self) -> u32 {
+        // SAFETY: a field of this CPU's map value.
+        unsafe { core::ptr::read_volatile(&raw const (*self.0).held_count) }
+    }
+
+    /// Appends one of them; `index` is below `HELD_MAX`.
+    #[inline(always)]
+    pub fn append_held(&self, index: usize) -> Result<(), Fault> {
+        const SIZE: usize = size_of::<StreamRecord>();
+
+        let (place, len) = self.room::<SIZE>()?;
+        // SAFETY: `place` has room for `SIZE` bytes; the record is a field of this CPU's map value, which is kernel memory.
+        unsafe {
+            let held = (&raw const (*self.0).held).cast::<StreamRecord>().add(index);
+            kernel::copy(place, SIZE as u32, held as u64)?;
+        }
+        self.set_len(len + SIZE as u64);
+        Ok(())
     }
 
     /// Appends a NUL-terminated kernel string, cut to `MAX` bytes with its NUL.

@@ -152,7 +152,7 @@ impl Sensor {
         let mut identities = self.world.identities.borrow_mut();
         let multicall;
         (exec.program, multicall) = identities.of_exec(exec);
-        if !exec.executable.memfd && exec.executable.inode != 0 {
+        if exec.executable.unknown && !exec.executable.memfd {
             let learned = self
                 .world
                 .programs

@@ -397,7 +397,11 @@ impl Engine {
     pub(super) fn check(&self) {
         self.books.check();
         assert!(self.services.len() <= 4096);
-        assert!(self.suspects.len() <= 1024 && self.loops.len() <= 256 && self.flows.len() <= 64);
+        assert!(
+            self.suspects.len() <= 1024
+                && self.loops.len() <= super::loops::LOOPS_MAX
+                && self.flows.len() <= super::flows::FLOWS_MAX
+        );
     }
 }
 

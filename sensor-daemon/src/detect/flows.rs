@@ -7,7 +7,7 @@ use crate::model::Flow;
 use super::Wish;
 
 /// Most flows watched at a time.
-const FLOWS_MAX: usize = 64;
+pub(super) const FLOWS_MAX: usize = 512;
 
 #[derive(Debug, Default)]
 pub(super) struct Flows(BTreeMap<Flow, u32>);

@@ -20,7 +20,7 @@ const HABITS_MAX: usize = 64;
 /// Commands that were not delivered after which a flow is watched no more, until the loop has been idle.
 const PATIENCE: u32 = 50;
 /// Most loops remembered.
-const LOOPS_MAX: usize = 256;
+pub(super) const LOOPS_MAX: usize = 512;
 
 /// What is known of one.
 #[derive(Debug, Default)]
@@ -73,20 +73,22 @@ pub(super) struct Loops {
 }
 
 impl Loops {
-    /// The loop, new if need be, that runs something at `now`; and what had to go for it.
-    pub(super) fn touch(&mut self, id: LoopId, now: BootTime) -> (&mut Loop, Option<(LoopId, Loop)>) {
-        let mut gone = None;
-        if !self.known.contains_key(&id)
-            && self.known.len() >= LOOPS_MAX
-            && let Some(&(_, oldest)) = self.timers.first()
-        {
-            gone = self.remove(oldest).map(|known| (oldest, known));
+    /// Forgets one, if there is no room for `id` otherwise.
+    pub(super) fn make_room(&mut self, id: LoopId) -> Option<(LoopId, Loop)> {
+        if self.known.len() < LOOPS_MAX || self.known.contains_key(&id) {
+            return None;
         }
+        let &(_, oldest) = self.timers.first()?;
+        self.remove(oldest).map(|known| (oldest, known))
+    }
+
+    /// The loop, new if need be, that runs something at `now`.
+    pub(super) fn touch(&mut self, id: LoopId, now: BootTime) -> &mut Loop {
         let known = self.known.entry(id).or_default();
         self.timers.remove(&(known.until, id));
         known.until = BootTime(now.0.saturating_add(IDLE));
         self.timers.insert((known.until, id));
-        (known, gone)
+        known
     }
 
     pub(super) fn remove(&mut self, id: LoopId) -> Option<Loop> {

@@ -92,7 +92,7 @@ impl Engine {
         let Some(route) = input.route else {
             let met = input.met.into_iter().chain(output.met);
             self.wishes.extend(met.map(Wish::Neighbour));
-            return self.suspects.schedule(process, self.now);
+            return self.look_again(process);
         };
         let relay = Relay {
             input: route,
@@ -117,7 +117,7 @@ impl Engine {
                 suspect.unproven = Some((relay.clone(), flow));
                 suspect.since = now;
             }
-            self.suspects.schedule(process, now);
+            self.look_again(process);
             if worth.severity >= Severity::Medium {
                 let key = self.open_relayed(exec, worth, relay, out);
                 if let Some(suspect) = self.suspects.get_mut(process) {
@@ -132,7 +132,12 @@ impl Engine {
 
     /// A suspect's way leads to a socket of an incident that is known.
     fn meet(&mut self, key: Key, exec: Exec, joined: Option<Key>, worth: Worth, relay: Relay, out: &mut Vec<Incident>) {
-        let sockets: Vec<Socket> = relay.sockets().cloned().collect();
+        let ties = Ties {
+            process: exec.process,
+            holder: None,
+            sockets: relay.sockets().cloned().collect(),
+        };
+        self.books.tie(key, &ties);
         let judgement = (!worth.needs_proof).then(|| judgement(worth, relay));
         if joined != Some(key) {
             self.join(key, exec.clone(), judgement, out);
@@ -144,12 +149,6 @@ impl Engine {
                 self.say_if_severe(key, true, out);
             }
         }
-        let ties = Ties {
-            process: exec.process,
-            holder: None,
-            sockets,
-        };
-        self.books.tie(key, &ties);
         self.wishes.push(Wish::Session(exec.process, true));
         self.answered_or_again(&exec, worth, key);
     }
@@ -160,9 +159,27 @@ impl Engine {
             if let Some(suspect) = self.suspects.get_mut(exec.process) {
                 suspect.joined = Some(key);
             }
-            self.suspects.schedule(exec.process, self.now);
+            self.look_again(exec.process);
         } else {
             self.suspects.remove(exec.process);
+        }
+    }
+
+    /// Looks at a suspect again in a while; after the last look nothing is watched for it any more.
+    fn look_again(&mut self, process: ProcessId) {
+        if !self.suspects.schedule(process, self.now) {
+            self.stop_watching(process);
+        }
+    }
+
+    /// Nothing more can be proved of a suspect by what its flow delivers.
+    fn stop_watching(&mut self, process: ProcessId) {
+        let unproven = self
+            .suspects
+            .get_mut(process)
+            .and_then(|suspect| suspect.unproven.as_mut());
+        if let Some(flow) = unproven.and_then(|(_, flow)| flow.take()) {
+            self.flows.unwatch(flow, &mut self.wishes);
         }
     }
 
@@ -189,7 +206,8 @@ impl Engine {
     ) -> Option<Key> {
         let suspect = self.suspects.get(shell)?;
         let (_, flow) = suspect.unproven.as_ref()?;
-        let delivery = world.delivered((*flow)?, suspect.since, &wire::texts(command));
+        let Some(flow) = *flow else { return suspect.joined };
+        let delivery = world.delivered(flow, suspect.since, &wire::texts(command));
         let now = self.now;
         if let Some(suspect) = self.suspects.get_mut(shell) {
             suspect.since = now;
@@ -229,19 +247,10 @@ impl Engine {
                     "The connection delivers what a shell takes for commands.",
                     out,
                 );
-                self.suspects.schedule(process, self.now);
+                self.look_again(process);
             }
-            Delivery::Encrypted => {
-                // Nothing can be proved of it.
-                let flow = *flow;
-                self.flows.unwatch(flow, &mut self.wishes);
-                if let Some(suspect) = self.suspects.get_mut(process)
-                    && let Some((_, watched)) = &mut suspect.unproven
-                {
-                    *watched = None;
-                }
-            }
-            _ => self.suspects.schedule(process, self.now),
+            Delivery::Encrypted => self.stop_watching(process),
+            _ => self.look_again(process),
         }
     }
 
@@ -323,7 +332,10 @@ impl Engine {
         for socket in held(exec) {
             let Some(flow) = Flow::of(socket) else { continue };
             let now = self.now;
-            let (known, gone) = self.loops.touch(flow, now);
+            if let Some((id, gone)) = self.loops.make_room(flow) {
+                self.forget_loop(id, gone.watched);
+            }
+            let known = self.loops.touch(flow, now);
             let delivery = if known.watched {
                 world.delivered(flow, known.last, &texts)
             } else {
@@ -342,9 +354,6 @@ impl Engine {
                 self.flows.unwatch(flow, &mut self.wishes);
             } else if !watched && !hopeless {
                 known.watched = self.flows.watch(flow, &mut self.wishes);
-            }
-            if let Some((id, gone)) = gone {
-                self.forget_loop(id, gone.watched);
             }
         }
         let (socket, severity, proof) = match found {
@@ -382,7 +391,7 @@ impl Engine {
             sockets: vec![socket.clone()],
         };
         // A web shell has a new connection for each command: they are one takeover all the same.
-        let (known, _) = self.loops.touch(flow, self.now);
+        let known = self.loops.touch(flow, self.now);
         let known = known.key;
         let known = known.filter(|key| self.books.get(*key).is_some());
         // The connection may have an incident that its holder is not known to have a part in.
@@ -390,7 +399,7 @@ impl Engine {
             return self.join_tied(key, exec, Some(judgement), &ties, out);
         }
         let key = self.open(exec, judgement, &socket, &ties, out);
-        self.loops.touch(flow, self.now).0.key = Some(key);
+        self.loops.touch(flow, self.now).key = Some(key);
     }
 
     /// Takes a command of an incident that is known by its parent.

@@ -94,10 +94,10 @@ impl Suspects {
         processes.filter(|process| !unproven(process)).collect()
     }
 
-    /// Sets the time of the next look; there is none after the last.
-    pub(super) fn schedule(&mut self, process: ProcessId, now: BootTime) {
+    /// Sets the time of the next look; there is none after the last, and then the answer is no.
+    pub(super) fn schedule(&mut self, process: ProcessId, now: BootTime) -> bool {
         let Some(suspect) = self.known.get_mut(&process) else {
-            return;
+            return false;
         };
         if let Some(due) = suspect.due.take() {
             self.timers.remove(&(due, process));
@@ -105,12 +105,13 @@ impl Suspects {
         let wait = match LOOKS.get(suspect.looks) {
             Some(after) => suspect.exec.time.0.saturating_add(*after).saturating_sub(now.0),
             None if suspect.unproven.is_some() && suspect.looks < LOOKS.len() + PROOFS_MAX => PROOF_EVERY,
-            None => return,
+            None => return false,
         };
         suspect.looks += 1;
         let due = BootTime(now.0.saturating_add(wait.max(MILLISECOND)));
         suspect.due = Some(due);
         self.timers.insert((due, process));
+        true
     }
 
     /// There is no next look, unless another one is scheduled.

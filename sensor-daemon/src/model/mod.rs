@@ -173,6 +173,9 @@ pub struct Executable {
     pub size: u64,
     /// Second of its last change, since 1970.
     pub changed: u64,
+    /// The kernel side does not know yet what it is.
+    #[serde(skip)]
+    pub unknown: bool,
     /// Lives in memory only (`memfd_create(2)`).
     pub memfd: bool,
     /// Has no name in the file system any more.

@@ -4,6 +4,7 @@ use super::{
     build::{Build, Scene, one, process, seconds, socket},
     rule::{set_up, verdict},
 };
+use crate::detect::flows::FLOWS_MAX;
 use crate::{
     detect::{Incident, Link, Severity, State, Technique, incident::EndReason, loops::IDLE},
     finding::finding_id,
@@ -300,7 +301,7 @@ fn programs_on_one_flow_watch_it_together() {
 #[test]
 fn loops_and_flows_are_bounded_and_let_go() {
     let mut scene = Scene::above(Severity::Medium);
-    for number in 0..400_u32 {
+    for number in 0..600_u32 {
         let mut connection = socket(u64::from(number) + 1000);
         connection.remote = Endpoint::Ip(format!("203.0.113.7:{}", 1000 + number).parse().unwrap());
         let command = Build::new(2000 + number, "true")
@@ -308,9 +309,9 @@ fn loops_and_flows_are_bounded_and_let_go() {
             .held(&[connection]);
         scene.exec(command.at(seconds(1.0 + f64::from(number) / 100.0)));
         scene.engine.check();
-        assert!(scene.watched() <= 64);
+        assert!(scene.watched() <= FLOWS_MAX);
     }
-    assert_eq!(scene.watched(), 64);
+    assert_eq!(scene.watched(), FLOWS_MAX);
     scene.tick(BootTime(seconds(10.0).0 + IDLE));
     assert_eq!((scene.watched(), scene.engine.next_deadline()), (0, None));
 }

@@ -5,6 +5,7 @@ use super::{
     rule::{set_up, verdict},
     wiring::{holders, streams},
 };
+use crate::detect::flows::FLOWS_MAX;
 use crate::{
     detect::{Incident, Link, Severity, State, suspects::SUSPECTS_MAX},
     model::{BootTime, Socket},
@@ -268,7 +269,7 @@ fn too_many_suspects_push_out_the_oldest() {
 #[test]
 fn too_many_flows_are_not_watched() {
     let mut scene = Scene::new();
-    for number in 0..100_u32 {
+    for number in 0..600_u32 {
         let mut connection = used(u64::from(number) + 1000);
         connection.remote = crate::model::Endpoint::Ip(format!("203.0.113.7:{}", 1000 + number).parse().unwrap());
         let wires = format!("12 agent 5r=p5 6w=p6 7=c{}", 1000 + number);
@@ -277,8 +278,8 @@ fn too_many_flows_are_not_watched() {
         assert!(scene.exec(shell.at(seconds(1.0))).is_empty());
         scene.engine.check();
     }
-    assert_eq!(scene.watched(), 64);
-    for number in 0..100 {
+    assert_eq!(scene.watched(), FLOWS_MAX);
+    for number in 0..600 {
         scene.exit(200 + number, seconds(2.0));
     }
     assert_let_go(&scene);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use sensor_common::record::{
     AncestorRecord, ExecRecord, ExitRecord, KIND_CONNECT, KIND_EXEC, KIND_EXIT, KIND_MOVED, KIND_SOCKET_CLOSE,
-    ProcessRecord, RecordHeader, SocketCloseRecord, StreamRecord, direction, exec_flag, stream_kind,
+    ProcessRecord, RecordHeader, SocketCloseRecord, StreamRecord, direction, exec_flag, file_kind, stream_kind,
 };
 use zerocopy::FromBytes;
 
@@ -87,6 +87,7 @@ fn exec(record: &ExecRecord, mut tail: &[u8]) -> Option<Exec> {
     let script = take(record.script_len)?;
     let cgroup = take(record.cgroup_len)?;
     let cgroup_parent = take(record.cgroup_parent_len)?;
+    let held = take(record.held_len)?;
 
     let flag = |bit| record.flags & bit != 0;
     let cwd = (record.cwd_len > 0 || !flag(exec_flag::CWD_TRUNCATED)).then(|| join(cwd));
@@ -110,6 +111,7 @@ fn exec(record: &ExecRecord, mut tail: &[u8]) -> Option<Exec> {
             owner: record.exe_uid,
             size: record.exe_key.size,
             changed: record.exe_key.changed,
+            unknown: record.exe_kind == file_kind::UNKNOWN,
             memfd: flag(exec_flag::MEMFD),
             deleted: flag(exec_flag::DELETED),
             setuid: flag(exec_flag::SETUID),
@@ -138,11 +140,10 @@ fn exec(record: &ExecRecord, mut tail: &[u8]) -> Option<Exec> {
         ],
         container: None,
         running: false,
-        held: record
-            .held
-            .iter()
-            .take(record.held_len as usize)
-            .filter_map(|held| match stream(held) {
+        held: held
+            .chunks_exact(size_of::<StreamRecord>())
+            .filter_map(|bytes| StreamRecord::read_from_bytes(bytes).ok())
+            .filter_map(|record| match stream(&record) {
                 Stream::Socket(socket) => Some(socket),
                 _ => None,
             })
