@@ -185,6 +185,9 @@ impl Sensor {
             }
             self.judged = judged;
         }
+        if self.reporting.engine.has_suspects() {
+            self.turn(Turn::Observe(Observation::LookAgain(host::now())));
+        }
         self.rest();
         debug!("looked at running processes in {:?}", began.elapsed());
         // On a machine where it takes long it is done less often. The look at start looks into files as well.

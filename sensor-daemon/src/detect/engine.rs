@@ -90,6 +90,10 @@ impl Engine {
                 self.connect(world, &mut out);
             }
             Observation::Moved(moved) => self.advance(moved.time, &mut out),
+            Observation::LookAgain(time) => {
+                self.advance(time, &mut out);
+                self.connect(world, &mut out);
+            }
         }
         out
     }
@@ -148,6 +152,12 @@ impl Engine {
         out
     }
 
+    /// Whether there are shells that read commands from somebody without a connection.
+    #[must_use]
+    pub fn has_suspects(&self) -> bool {
+        !self.suspects.is_empty()
+    }
+
     /// Whether this process and its sockets were judged already, so that a look at a running process is nothing new.
     #[must_use]
     pub fn is_known(&self, exec: &Exec) -> bool {
@@ -195,6 +205,10 @@ impl Engine {
             return self.open_loop(exec, delivered, out);
         }
         let Some((judgement, primary)) = judgement else {
+            // Only its answer goes to a connection; what it executes somebody else may carry from one.
+            if piped::reads_from_somebody(&exec) {
+                self.piped_shell(exec, None, world, out);
+            }
             return;
         };
         if self.is_excepted(&exec, &[], &ties.sockets, judgement.direction) {

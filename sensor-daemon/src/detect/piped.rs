@@ -31,7 +31,7 @@ impl Engine {
         {
             session = Some(key);
         }
-        if argv::reads_commands(&exec) && exec.streams[0].is_piped() {
+        if reads_from_somebody(&exec) {
             return self.piped_shell(exec, session, world, out);
         }
         let delivered = self.popped(&exec, session, world);
@@ -51,7 +51,7 @@ impl Engine {
     }
 
     /// A shell that reads commands from somebody: looks for the socket behind it.
-    fn piped_shell(&mut self, exec: Exec, session: Option<Key>, world: &dyn World, out: &mut Vec<Incident>) {
+    pub(super) fn piped_shell(&mut self, exec: Exec, session: Option<Key>, world: &dyn World, out: &mut Vec<Incident>) {
         let process = exec.process;
         if let Some(key) = session {
             self.join(key, exec.clone(), None, out);
@@ -511,4 +511,9 @@ fn held(exec: &Exec) -> impl Iterator<Item = &Socket> {
 /// Whether none of the streams is a network socket.
 pub(super) fn is_piped(exec: &Exec) -> bool {
     !exec.streams.iter().any(|stream| matches!(stream, Stream::Socket(_)))
+}
+
+/// Whether this is a shell that reads its commands from where another process can be.
+pub(super) fn reads_from_somebody(exec: &Exec) -> bool {
+    exec.streams[0].is_piped() && argv::reads_commands(exec)
 }

@@ -66,6 +66,10 @@ impl Suspects {
         gone
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
     pub(super) fn get(&self, process: ProcessId) -> Option<&Suspect> {
         self.known.get(&process)
     }

@@ -206,6 +206,11 @@ fn capability_checks() -> Vec<Check> {
             "paths of other users' processes and renamed shells go unrecognised",
         ),
         (
+            CapabilitySet::NET_ADMIN,
+            "CAP_NET_ADMIN",
+            "connections can't be sampled, and commands that a program receives and runs by itself count as LOW",
+        ),
+        (
             CapabilitySet::DAC_READ_SEARCH,
             "CAP_DAC_READ_SEARCH",
             "descriptors of other users' processes can't be listed",

@@ -86,6 +86,8 @@ pub enum Observation {
     /// A connection became a standard stream of a process that was running already. Nothing by itself: whoever sees it
     /// looks at that process, and yields an exec of it.
     Moved(Act),
+    /// Time has passed: a relay that accepts a connection long after its shell has started tells nobody.
+    LookAgain(BootTime),
 }
 
 /// One exec, as it stood when the new program had not run an instruction yet.
