@@ -2,7 +2,7 @@
 
 use core::ptr;
 
-use super::{Fault, OFFSETS, Sock, direct, offset, probe};
+use super::{Fault, OFFSETS, Sock, direct, offset, probe, probe_or_zero};
 
 /// `struct files_struct`, typed.
 #[derive(Clone, Copy)]
@@ -131,7 +131,7 @@ impl File {
         if self.0 == 0 {
             0
         } else {
-            probe(self.0, offset!(file_op)).unwrap_or(0)
+            probe_or_zero(self.0, offset!(file_op))
         }
     }
 
@@ -164,7 +164,7 @@ impl File {
     /// `FMODE_READ` (1) and `FMODE_WRITE` (2).
     #[inline(always)]
     pub fn access(self) -> u8 {
-        (probe::<u32>(self.0, offset!(file_mode)).unwrap_or(0) & 3) as u8
+        (probe_or_zero::<u32>(self.0, offset!(file_mode)) & 3) as u8
     }
 
     #[inline(always)]
@@ -196,12 +196,12 @@ impl Inode {
 
     #[inline(always)]
     pub fn number(self) -> u64 {
-        probe(self.0, offset!(inode_ino)).unwrap_or(0)
+        probe_or_zero(self.0, offset!(inode_ino))
     }
 
     #[inline(always)]
     pub fn rdev(self) -> u32 {
-        probe(self.0, offset!(inode_rdev)).unwrap_or(0)
+        probe_or_zero(self.0, offset!(inode_rdev))
     }
 
     #[inline(always)]
@@ -211,19 +211,19 @@ impl Inode {
 
     #[inline(always)]
     pub fn owner(self) -> u32 {
-        probe(self.0, offset!(inode_uid)).unwrap_or(0)
+        probe_or_zero(self.0, offset!(inode_uid))
     }
 
     /// Bytes.
     #[inline(always)]
     pub fn size(self) -> u64 {
-        probe(self.0, offset!(inode_size)).unwrap_or(0)
+        probe_or_zero(self.0, offset!(inode_size))
     }
 
     /// Second of its change time.
     #[inline(always)]
     pub fn changed(self) -> u64 {
-        probe(self.0, offset!(inode_changed)).unwrap_or(0)
+        probe_or_zero(self.0, offset!(inode_changed))
     }
 
     /// Device and magic number of its file system.

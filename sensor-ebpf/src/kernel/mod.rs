@@ -79,6 +79,44 @@ fn probe<T: Copy>(address: u64, offset: u32) -> Result<T, Fault> {
     }
 }
 
+/// What a fault can leave behind.
+trait Zero: Copy {
+    const ZERO: Self;
+}
+
+impl Zero for u8 {
+    const ZERO: Self = 0;
+}
+impl Zero for u16 {
+    const ZERO: Self = 0;
+}
+impl Zero for u32 {
+    const ZERO: Self = 0;
+}
+impl Zero for u64 {
+    const ZERO: Self = 0;
+}
+impl<const N: usize> Zero for [u8; N] {
+    const ZERO: Self = [0; N];
+}
+
+/// Copies a `T` from `address + offset`; zero if that can't be read. Without a branch: two outcomes of each read would
+/// double the states that the verifier has to follow, and the compiler would carry an undefined value through the one that
+/// failed, in a register or stack slot that the verifier of 5.10 refuses to see read.
+#[inline(always)]
+fn probe_or_zero<T: Zero>(address: u64, offset: u32) -> T {
+    let mut value = T::ZERO;
+    // SAFETY: the destination is a local of that size; the helper checks the source, and clears the destination on a fault.
+    unsafe {
+        bpf_probe_read_kernel(
+            (&raw mut value).cast(),
+            size_of::<T>() as u32,
+            (address + u64::from(offset)) as *const _,
+        );
+    }
+    value
+}
+
 /// Copies `size` bytes of kernel memory.
 ///
 /// # Safety

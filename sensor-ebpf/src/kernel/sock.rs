@@ -4,7 +4,7 @@ use core::ptr;
 
 use sensor_common::offsets::{MISSING, bitfield_parts};
 
-use super::{Fault, File, Inode, OFFSETS, offset, probe};
+use super::{Fault, File, Inode, OFFSETS, offset, probe, probe_or_zero};
 
 /// `struct sock`, by address.
 #[derive(Clone, Copy)]
@@ -29,28 +29,28 @@ impl Sock {
 
     #[inline(always)]
     pub fn state(self) -> u8 {
-        probe(self.0, offset!(sk_state)).unwrap_or(0)
+        probe_or_zero(self.0, offset!(sk_state))
     }
 
     #[inline(always)]
     pub fn socket_type(self) -> u16 {
-        probe(self.0, offset!(sk_type)).unwrap_or(0)
+        probe_or_zero(self.0, offset!(sk_type))
     }
 
     #[inline(always)]
     pub fn protocol(self) -> u16 {
-        probe(self.0, offset!(sk_protocol)).unwrap_or(0)
+        probe_or_zero(self.0, offset!(sk_protocol))
     }
 
     #[inline(always)]
     pub fn cookie(self) -> u64 {
-        probe(self.0, offset!(sk_cookie)).unwrap_or(0)
+        probe_or_zero(self.0, offset!(sk_cookie))
     }
 
     #[inline(always)]
     pub fn netns(self) -> u32 {
         match probe::<u64>(self.0, offset!(sk_net)) {
-            Ok(net) => probe(net, offset!(net_inum)).unwrap_or(0),
+            Ok(net) => probe_or_zero(net, offset!(net_inum)),
             Err(Fault) => 0,
         }
     }
@@ -59,8 +59,8 @@ impl Sock {
     #[inline(always)]
     pub fn ports(self) -> (u16, u16) {
         (
-            probe(self.0, offset!(sk_num)).unwrap_or(0),
-            u16::from_be(probe(self.0, offset!(sk_dport)).unwrap_or(0)),
+            probe_or_zero(self.0, offset!(sk_num)),
+            u16::from_be(probe_or_zero(self.0, offset!(sk_dport))),
         )
     }
 
@@ -68,8 +68,8 @@ impl Sock {
     #[inline(always)]
     pub fn ipv4(self) -> ([u8; 4], [u8; 4]) {
         (
-            probe(self.0, offset!(sk_rcv_saddr)).unwrap_or([0; 4]),
-            probe(self.0, offset!(sk_daddr)).unwrap_or([0; 4]),
+            probe_or_zero(self.0, offset!(sk_rcv_saddr)),
+            probe_or_zero(self.0, offset!(sk_daddr)),
         )
     }
 
@@ -80,8 +80,8 @@ impl Sock {
             return ([0; 16], [0; 16]);
         }
         (
-            probe(self.0, offset!(sk_v6_rcv_saddr)).unwrap_or([0; 16]),
-            probe(self.0, offset!(sk_v6_daddr)).unwrap_or([0; 16]),
+            probe_or_zero(self.0, offset!(sk_v6_rcv_saddr)),
+            probe_or_zero(self.0, offset!(sk_v6_daddr)),
         )
     }
 
@@ -92,12 +92,12 @@ impl Sock {
             return ((0, 0), (0, 0));
         }
         let local = (
-            probe(self.0, offset!(vsock_local_cid)).unwrap_or(0),
-            probe(self.0, offset!(vsock_local_port)).unwrap_or(0),
+            probe_or_zero(self.0, offset!(vsock_local_cid)),
+            probe_or_zero(self.0, offset!(vsock_local_port)),
         );
         let remote = (
-            probe(self.0, offset!(vsock_remote_cid)).unwrap_or(0),
-            probe(self.0, offset!(vsock_remote_port)).unwrap_or(0),
+            probe_or_zero(self.0, offset!(vsock_remote_cid)),
+            probe_or_zero(self.0, offset!(vsock_remote_port)),
         );
         (local, remote)
     }
@@ -110,7 +110,7 @@ impl Sock {
             return false;
         }
         let (byte, shift) = bitfield_parts(packed);
-        probe::<u8>(self.0, byte).unwrap_or(0) >> (shift & 7) & 8 != 0
+        probe_or_zero::<u8>(self.0, byte) >> (shift & 7) & 8 != 0
     }
 
     /// Bytes that a TCP socket has received.
@@ -119,7 +119,7 @@ impl Sock {
         if offset!(tcp_bytes_received) == MISSING {
             return 0;
         }
-        probe(self.0, offset!(tcp_bytes_received)).unwrap_or(0)
+        probe_or_zero(self.0, offset!(tcp_bytes_received))
     }
 
     /// Bytes that a TCP socket has sent.
@@ -128,7 +128,7 @@ impl Sock {
         if offset!(tcp_bytes_sent) == MISSING {
             return 0;
         }
-        probe(self.0, offset!(tcp_bytes_sent)).unwrap_or(0)
+        probe_or_zero(self.0, offset!(tcp_bytes_sent))
     }
 
     /// The socket at the other end of an AF_UNIX connection.

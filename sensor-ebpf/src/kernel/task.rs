@@ -5,7 +5,7 @@ use core::ptr;
 use aya_ebpf::helpers::generated::bpf_get_current_task;
 use sensor_common::offsets::MISSING;
 
-use super::{ENUMS, Fault, File, Files, OFFSETS, Path, direct, offset, probe};
+use super::{ENUMS, Fault, File, Files, OFFSETS, Path, direct, offset, probe, probe_or_zero};
 
 /// `struct task_struct`, typed.
 #[derive(Clone, Copy)]
@@ -51,7 +51,7 @@ impl Task {
 
     #[inline(always)]
     pub fn comm(self) -> [u8; 16] {
-        probe(self.0 as u64, offset!(task_comm)).unwrap_or([0; 16])
+        probe_or_zero(self.0 as u64, offset!(task_comm))
     }
 
     #[inline(always)]
@@ -106,9 +106,9 @@ impl Task {
         let pid: *const u8 = direct(proxy, offset!(nsproxy_pid));
         let net: *const u8 = direct(proxy, offset!(nsproxy_net));
         (
-            probe(mnt as u64, offset!(mnt_ns_inum)).unwrap_or(0),
-            probe(pid as u64, offset!(pid_ns_inum)).unwrap_or(0),
-            probe(net as u64, offset!(net_inum)).unwrap_or(0),
+            probe_or_zero(mnt as u64, offset!(mnt_ns_inum)),
+            probe_or_zero(pid as u64, offset!(pid_ns_inum)),
+            probe_or_zero(net as u64, offset!(net_inum)),
         )
     }
 
@@ -152,14 +152,14 @@ impl Current {
 
     #[inline(always)]
     pub fn tgid(self) -> u32 {
-        probe(self.0, offset!(task_tgid)).unwrap_or(0)
+        probe_or_zero(self.0, offset!(task_tgid))
     }
 
     /// Start of the process.
     #[inline(always)]
     pub fn start_ns(self) -> u64 {
         match probe::<u64>(self.0, offset!(task_group_leader)) {
-            Ok(leader) => probe(leader, offset!(task_start_boottime)).unwrap_or(0),
+            Ok(leader) => probe_or_zero(leader, offset!(task_start_boottime)),
             Err(Fault) => 0,
         }
     }
@@ -199,7 +199,7 @@ impl CgroupNode {
 
     #[inline(always)]
     pub fn id(self) -> u64 {
-        probe(self.0, offset!(kernfs_id)).unwrap_or(0)
+        probe_or_zero(self.0, offset!(kernfs_id))
     }
 
     /// Address of its NUL-terminated name.
@@ -237,13 +237,13 @@ impl Cred {
     /// `kernel_cap_t` was an array of two words up to 6.2 and is one long since; little endian makes them the same.
     #[inline(always)]
     pub fn cap_effective(self) -> u64 {
-        probe(self.0 as u64, offset!(cred_cap_effective)).unwrap_or(0)
+        probe_or_zero(self.0 as u64, offset!(cred_cap_effective))
     }
 
     #[inline(always)]
     pub fn user_ns(self) -> u32 {
         let user_ns: *const u8 = direct(self.0, offset!(cred_user_ns));
-        probe(user_ns as u64, offset!(user_ns_inum)).unwrap_or(0)
+        probe_or_zero(user_ns as u64, offset!(user_ns_inum))
     }
 }
 
