@@ -16,7 +16,7 @@ use crate::{
     kernel::{self, Bprm, CgroupNode, Fault, File, Files, Task},
     maps::{self, FD_BLOCK, Scratch, Stage},
     path::{self, End},
-    piped, streams,
+    streams,
     tail::Tail,
 };
 
@@ -157,9 +157,7 @@ pub fn describe_program(ctx: &BtfTracePointContext, task: Task, bprm: Bprm) {
     record.flags = 0;
     record.path_len = 0;
     record.cwd_len = 0;
-    if record.reason & reason::SOCKET != 0 {
-        let _ = piped::file_key(bprm.file(), &mut record.exe_key);
-    }
+    bprm.executable().key(&mut record.exe_key);
     record.exe_inode = 0;
     record.exe_dev = 0;
     record.exe_uid = 0;

@@ -12,7 +12,7 @@ use sensor_common::record::{FileKey, HELD_MAX, PARENT_FDS_MAX, StreamRecord, fil
 
 use crate::{
     exec::EMPTY_STREAM,
-    kernel::{self, Bprm, Fault, File, Task},
+    kernel::{self, Bprm, File, Task},
     maps::{self, ARGV_LOOK, FD_BLOCK, Scratch, Stage},
     streams,
 };
@@ -27,10 +27,8 @@ pub fn consider(ctx: &BtfTracePointContext, task: Task, bprm: Bprm) {
     // SAFETY: this CPU's map value; no other program uses it meanwhile.
     let (record, stdin) = unsafe { (&mut (*scratch).record, (*scratch).files[0]) };
     let mut reason = 0;
-    let kind = match file_key(bprm.file(), &mut record.exe_key) {
-        Ok(()) => maps::file_kind(&record.exe_key),
-        Err(Fault) => file_kind::UNKNOWN,
-    };
+    bprm.executable().key(&mut record.exe_key);
+    let kind = maps::file_kind(&record.exe_key);
     if kind != file_kind::OTHER
         && bprm.script_name().is_none()
         && stdin_is_piped(stdin)
@@ -96,18 +94,6 @@ fn set_parent_fd(held: &mut StreamRecord, fd: u32) {
     held.parent_fds[word] = 1 << (fd & 63);
 }
 
-/// Fills in what tells this file from others, and from itself before it was written to.
-#[inline(always)]
-pub fn file_key(file: File, key: &mut FileKey) -> Result<(), Fault> {
-    let inode = file.inode()?;
-    key.inode = inode.number();
-    key.size = inode.size();
-    key.changed = inode.changed();
-    (key.device, _) = inode.file_system()?;
-    key.reserved = 0;
-    Ok(())
-}
-
 /// Not for sure if its file has not been seen yet.
 #[inline(always)]
 fn may_be_interpreter(process: Task) -> bool {
@@ -115,7 +101,8 @@ fn may_be_interpreter(process: Task) -> bool {
     let Some(file) = process.executable() else {
         return false;
     };
-    file_key(file, &mut key).is_ok() && maps::file_kind(&key) != file_kind::OTHER
+    file.key(&mut key);
+    maps::file_kind(&key) != file_kind::OTHER
 }
 
 #[inline(always)]

@@ -2,6 +2,8 @@
 
 use core::ptr;
 
+use sensor_common::record::FileKey;
+
 use super::{Fault, OFFSETS, Sock, direct, offset, probe, probe_or_zero};
 
 /// `struct files_struct`, typed.
@@ -81,6 +83,24 @@ impl Files {
             stderr.file_type()
         };
         Ok([of_stdin, of_stdout, of_stderr])
+    }
+}
+
+/// `struct file` of a program that runs or is about to, typed.
+#[derive(Clone, Copy)]
+pub struct ExecutableFile(pub(super) *const u8);
+
+impl ExecutableFile {
+    /// Fills in what tells this file from others, and from itself before it was written to. By loads alone.
+    #[inline(always)]
+    pub fn key(self, key: &mut FileKey) {
+        let inode: *const u8 = direct(self.0, offset!(file_inode));
+        let sb: *const u8 = direct(inode, offset!(inode_sb));
+        key.inode = direct(inode, offset!(inode_ino));
+        key.size = direct(inode, offset!(inode_size));
+        key.changed = direct(inode, offset!(inode_changed));
+        key.device = direct(sb, offset!(sb_dev));
+        key.reserved = 0;
     }
 }
 
@@ -212,18 +232,6 @@ impl Inode {
     #[inline(always)]
     pub fn owner(self) -> u32 {
         probe_or_zero(self.0, offset!(inode_uid))
-    }
-
-    /// Bytes.
-    #[inline(always)]
-    pub fn size(self) -> u64 {
-        probe_or_zero(self.0, offset!(inode_size))
-    }
-
-    /// Second of its change time.
-    #[inline(always)]
-    pub fn changed(self) -> u64 {
-        probe_or_zero(self.0, offset!(inode_changed))
     }
 
     /// Device and magic number of its file system.

@@ -5,7 +5,7 @@ use core::ptr;
 use aya_ebpf::helpers::generated::bpf_get_current_task;
 use sensor_common::offsets::MISSING;
 
-use super::{ENUMS, Fault, File, Files, OFFSETS, Path, direct, offset, probe, probe_or_zero};
+use super::{ENUMS, ExecutableFile, Fault, File, Files, OFFSETS, Path, direct, offset, probe, probe_or_zero};
 
 /// `struct task_struct`, typed.
 #[derive(Clone, Copy)]
@@ -73,15 +73,13 @@ impl Task {
 
     /// The file that this process runs. None for a kernel thread.
     #[inline(always)]
-    pub fn executable(self) -> Option<File> {
+    pub fn executable(self) -> Option<ExecutableFile> {
         let mm: *const u8 = direct(self.0, offset!(task_mm));
         if mm.is_null() {
             return None;
         }
-        match probe::<u64>(mm as u64, offset!(mm_exe_file)) {
-            Ok(file) if file != 0 => Some(File(file)),
-            _ => None,
-        }
+        let file: *const u8 = direct(mm, offset!(mm_exe_file));
+        (!file.is_null()).then_some(ExecutableFile(file))
     }
 
     /// The root directory of this process.
@@ -261,6 +259,12 @@ impl Bprm {
     #[inline(always)]
     pub fn file(self) -> File {
         File(direct(self.0, offset!(bprm_file)))
+    }
+
+    /// The same, typed.
+    #[inline(always)]
+    pub fn executable(self) -> ExecutableFile {
+        ExecutableFile(direct(self.0, offset!(bprm_file)))
     }
 
     /// Address of the name given to exec, if another file runs than that name says (`#!`, binfmt_misc).
