@@ -25,12 +25,12 @@ use crate::{
 /// A change of the clock from which on it counts as set.
 const CLOCK_STEP_NS: u64 = 1_000_000_000;
 /// How often running processes are looked at, at most.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// At least.
 const LOOK_SELDOM: Duration = Duration::from_secs(60);
 /// How soon, once one has moved a connection to its streams.
 const LOOK_SOON: Duration = Duration::from_millis(100);
-/// The time between two looks, in durations of one.
+/// The time between two looks, in times that a processor takes for one.
 const LOOK_SHARE: u32 = 1000;
 
 /// Everything between the ring buffer and standard output.
@@ -168,10 +168,12 @@ impl Sensor {
     /// Looks at running processes: at start for takeovers that are older than the sensor, later for programs that put a
     /// connection on their own streams.
     pub(super) fn look_at_running(&mut self, interest: Interest) {
-        let began = Instant::now();
+        let mut took = Duration::ZERO;
         // Under another numbering nothing can be said of a process.
         if self.world.same_process_ids {
+            let began = processor_time();
             let files = self.world.list();
+            took = processor_time().saturating_sub(began);
             let running = running::find(&files, interest, host::now(), &mut self.world.identities.borrow_mut());
             let mut judged = HashSet::new();
             for mut exec in running {
@@ -189,13 +191,9 @@ impl Sensor {
             self.turn(Turn::Observe(Observation::LookAgain(host::now())));
         }
         self.rest();
-        debug!("looked at running processes in {:?}", began.elapsed());
-        // On a machine where it takes long it is done less often. The look at start looks into files as well.
-        let wait = match interest {
-            Interest::Sockets => (began.elapsed() * LOOK_SHARE).clamp(LOOK_EVERY, LOOK_SELDOM),
-            Interest::SocketsAndPipes => LOOK_EVERY,
-        };
-        self.look_at = Instant::now() + wait;
+        debug!("listed all open files in {took:?}");
+        // On a machine where it takes long it is done less often.
+        self.look_at = Instant::now() + (took * LOOK_SHARE).clamp(LOOK_EVERY, LOOK_SELDOM);
     }
 
     fn take_running(&mut self, exec: Exec) {
@@ -290,4 +288,10 @@ impl Sensor {
             output_dropped: self.stdout.dropped(),
         }
     }
+}
+
+/// What this thread has used of processors so far.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }

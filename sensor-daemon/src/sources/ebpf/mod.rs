@@ -109,8 +109,8 @@ pub const OPTIONAL: [OptionalSpec; 3] = [
     },
     OptionalSpec {
         name: "stream_moved",
-        without: "a running program that puts a connection on its own streams is seen when it runs a command, else within \
-             ten seconds by a look at all processes",
+        without: "a running program that puts a connection on its own streams is seen when it runs a command, else by a look \
+             at all processes every five seconds, up to a minute where that takes long",
     },
 ];
 
