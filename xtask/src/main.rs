@@ -91,13 +91,22 @@ enum Task {
     /// Starts the sensor, opens a shell to a listener of its own, types into it, shows the finding grow, ends both.
     /// Succeeds only if exactly that happened.
     Demo,
-    /// Measure what the sensor costs, against its budgets (up to 5 minutes, as root)
+    /// Measure what the sensor costs, against its budgets (up to 15 minutes, as root)
     ///
     /// A budget that is missed is shown, not an error: the machine may be busy.
     Bench {
+        /// Measure only this
+        #[arg(value_name = "PART")]
+        parts: Vec<bench::Part>,
         /// Also write the figures to this file, as JSON
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
+    },
+    /// Play a part in a measurement
+    #[command(hide = true)]
+    BenchHelper {
+        #[command(subcommand)]
+        part: bench::helper::Part,
     },
 }
 
@@ -130,6 +139,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
             vm::run(&extent, refresh)
         }
         Task::Demo => demo::run().map(|()| ExitCode::SUCCESS),
-        Task::Bench { json } => bench::run(json.as_deref()).map(|()| ExitCode::SUCCESS),
+        Task::Bench { parts, json } => bench::run(&parts, json.as_deref()).map(|()| ExitCode::SUCCESS),
+        Task::BenchHelper { part } => bench::helper::play(part).map(|()| ExitCode::SUCCESS),
     }
 }

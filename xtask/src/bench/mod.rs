@@ -6,20 +6,52 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
 
+use self::report::Report;
 use crate::{command, sensor::Sensor, setup, workspace};
 
+mod crowd;
 mod flood;
 mod floor;
+pub(crate) mod helper;
 mod latency;
 mod load;
+mod make;
+mod packets;
 mod programs;
+mod ratio;
+mod relay;
 mod report;
 mod resources;
 mod storm;
 
-/// Measures, prints the table, and writes `json` if asked to.
-pub(crate) fn run(json: Option<&Path>) -> Result<()> {
+/// Shells behind a carrier, of each kind.
+const RELAYED: usize = 200;
+
+/// What can be measured by itself, in the order in which all of it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Memory, and ten seconds of doing nothing
+    Resources,
+    /// Kernel time of each program
+    Programs,
+    /// From a shell on a socket to its finding
+    Latency,
+    /// From a shell that another process carries to its finding
+    Relays,
+    /// The same, and idling, among thousands of processes
+    Crowd,
+    /// Whether anything is lost when every exec matches
+    Flood,
+    /// What everybody's connections pay while one is watched
+    Packets,
+    /// Exec storms with and without the sensor: the longest part
+    Storms,
+}
+
+/// Measures `parts` (all, if there are none), prints the table, and writes `json` if asked to.
+pub(crate) fn run(parts: &[Part], json: Option<&Path>) -> Result<()> {
     ensure!(
         command::is_root(),
         "measuring loads programs into the kernel: run it as root"
@@ -27,20 +59,23 @@ pub(crate) fn run(json: Option<&Path>) -> Result<()> {
     setup::run(false)?;
     let sensor = workspace::build_sensor(true)?;
     close_inherited();
-    let mut report = report::Report::default();
+    let mut report = Report::default();
     let cores = load::cores()?;
     report.note(format!("{} cores, Linux {}", cores.len(), release()?));
 
-    eprintln!("measuring: resident memory, and 10 s of doing nothing");
-    measure(&sensor, |sensor| resources::measure(sensor, &mut report))?;
-    eprintln!("measuring: kernel time of each program");
-    measure(&sensor, |sensor| programs::measure(sensor, &cores, &mut report))?;
-    eprintln!("measuring: from a shell on a socket to its finding");
-    measure(&sensor, |sensor| latency::measure(sensor, &mut report))?;
-    eprintln!("measuring: a storm in which every exec matches");
-    measure(&sensor, |sensor| flood::measure(sensor, &cores, &mut report))?;
-    eprintln!("measuring: exec storms with and without the sensor, alternating (the longest part)");
-    storm::measure(&sensor, &cores, &mut report)?;
+    for part in Part::value_variants() {
+        if !parts.is_empty() && !parts.contains(part) {
+            continue;
+        }
+        if let Some(value) = part.to_possible_value() {
+            eprintln!(
+                "measuring: {}: {}",
+                value.get_name(),
+                value.get_help().map(ToString::to_string).unwrap_or_default()
+            );
+        }
+        measure(*part, &sensor, &cores, &mut report).with_context(|| format!("measuring {part:?}"))?;
+    }
 
     report.print();
     if let Some(path) = json {
@@ -49,8 +84,21 @@ pub(crate) fn run(json: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
+fn measure(part: Part, path: &Path, cores: &[usize], report: &mut Report) -> Result<()> {
+    match part {
+        Part::Resources => with_sensor(path, |sensor| resources::measure(sensor, report)),
+        Part::Programs => with_sensor(path, |sensor| programs::measure(sensor, cores, report)),
+        Part::Latency => with_sensor(path, |sensor| latency::measure(sensor, report)),
+        Part::Relays => with_sensor(path, |sensor| relay::measure(sensor, RELAYED, "", report)),
+        Part::Crowd => crowd::measure(path, report),
+        Part::Flood => with_sensor(path, |sensor| flood::measure(sensor, cores, report)),
+        Part::Packets => packets::measure(path, cores, report),
+        Part::Storms => storm::measure(path, cores, report),
+    }
+}
+
 /// Each measurement has a sensor of its own, which has seen nothing yet.
-fn measure(path: &Path, work: impl FnOnce(&Sensor) -> Result<()>) -> Result<()> {
+fn with_sensor(path: &Path, work: impl FnOnce(&Sensor) -> Result<()>) -> Result<()> {
     let sensor = Sensor::start(path)?;
     work(&sensor)?;
     sensor.end(|_| {})

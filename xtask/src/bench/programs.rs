@@ -1,4 +1,5 @@
-//! Kernel time of each of the sensor's programs, from the kernel's own statistics.
+//! Kernel time of each of the sensor's programs, from the kernel's own statistics. These count what a program calls as its
+//! tail with the one that was attached.
 
 use std::{collections::BTreeMap, fs};
 
@@ -8,11 +9,16 @@ use aya::{
     sys::{Stats, enable_stats},
 };
 
-use super::{floor::Floor, load, report::Report, resources};
+use super::{
+    floor::Floor,
+    load::{self, Work},
+    report::Report,
+    resources,
+};
 use crate::sensor::Sensor;
 
-/// Benign execs.
-const EXECS: usize = 5_000;
+/// Benign execs of each kind.
+const EXECS: usize = 3_000;
 /// Tables with room for 64 descriptors are part of another structure, larger ones are not.
 const FIRST_OF_A_LARGER_TABLE: i32 = 64;
 /// The budget, in ns for one benign exec.
@@ -20,9 +26,24 @@ const BUDGET: f64 = 500.0;
 
 /// Nanoseconds and runs of one program since it was loaded.
 #[derive(Clone, Copy, Default)]
-struct Use {
-    nanoseconds: u64,
-    runs: u64,
+pub(super) struct Use {
+    pub(super) nanoseconds: u64,
+    pub(super) runs: u64,
+}
+
+impl Use {
+    /// The difference.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            nanoseconds: self.nanoseconds - before.nanoseconds,
+            runs: self.runs - before.runs,
+        }
+    }
+
+    /// Nanoseconds of one run.
+    pub(super) fn mean(self) -> f64 {
+        as_float(self.nanoseconds) / as_float(self.runs.max(1))
+    }
 }
 
 /// Runs benign storms on one core, with statistics on. They cost something themselves, so no other measurement runs
@@ -31,66 +52,88 @@ pub(super) fn measure(sensor: &Sensor, cores: &[usize], report: &mut Report) -> 
     let core = cores.get(..1).unwrap_or_default();
     let statistics = enable_stats(Stats::RunTime).context("the kernel's BPF statistics (Linux 5.8 or newer)")?;
     let cpu_before = resources::Snapshot::take(sensor.pid())?;
+    let used_before = usage(sensor.pid())?;
     let floor = Floor::attach(c"sched_process_exec")?;
-    let usual = storm(sensor, core)?;
+    let exec = |work: &dyn Fn() -> Result<()>| -> Result<f64> {
+        let before = used(sensor, "exec_streams")?;
+        work()?;
+        Ok(used(sensor, "exec_streams")?.since(before).mean())
+    };
+    let storm = |work: Work| exec(&|| load::storm(core, EXECS, &[work]).map(drop));
+
+    let plain = storm(Work::PLAIN)?;
+    let piped = storm(Work::PIPED)?;
+    let shell = storm(Work::SHELL)?;
+    let pipeline = storm(Work::PIPELINE)?;
+    let bash = exec(&|| load::pinned(core, || load::bash_pipelines(EXECS)))?;
     // A process that inherits such a table, as children of bash scripts do, costs the sensor some more reads.
     let high = rustix::io::fcntl_dupfd_cloexec(std::io::stderr(), FIRST_OF_A_LARGER_TABLE)
         .context("a descriptor with a high number")?;
-    let larger = storm(sensor, core)?;
+    let plain_larger = storm(Work::PLAIN)?;
+    let piped_larger = storm(Work::PIPED)?;
     drop(high);
-    let cpu = resources::Snapshot::take(sensor.pid())?.since(&cpu_before);
+
     let floor = floor.mean()?;
+    let cpu = resources::Snapshot::take(sensor.pid())?.since(&cpu_before);
+    let of = |name| Ok::<_, anyhow::Error>(find(&usage(sensor.pid())?, name)?.since(find(&used_before, name)?));
+    let (execs, exits) = (of("exec_streams")?, of("process_exit")?);
     drop(statistics);
 
+    let streams = "exec_streams and what it calls";
+    for (name, value, budget, how) in [
+        ("kernel time of one benign exec", plain, Some(BUDGET), "null streams"),
+        ("  with more than 64 descriptors", plain_larger, None, "null streams"),
+        (
+            "kernel time of one piped benign exec",
+            piped,
+            Some(BUDGET),
+            "pipes for input and output",
+        ),
+        ("  with more than 64 descriptors", piped_larger, None, "likewise"),
+        ("  of sh -c", shell, None, "likewise"),
+        (
+            "  of sh -c with a pipeline",
+            pipeline,
+            None,
+            "mean of the shell and the two programs",
+        ),
+        ("  started by a bash script", bash, None, "a loop of pipelines"),
+    ] {
+        let figure = report.figure(name, value, "ns");
+        if let Some(budget) = budget {
+            figure.budget(budget);
+        }
+        figure.detail(format!(
+            "{how}; mean of {EXECS} or more; {streams}; {:.0} % is the empty program",
+            floor / value * 100.0
+        ));
+    }
     report
-        .figure("kernel time of one benign exec", usual.exec, "ns")
-        .budget(BUDGET)
-        .detail(format!("mean of {EXECS}; program exec_streams"));
+        .figure("kernel time of the end of a process", exits.mean(), "ns")
+        .detail("program process_exit, all of the above".into());
     report
-        .figure("  with more than 64 descriptors", larger.exec, "ns")
-        .detail("three different files as streams; program exec_streams".into());
-    report
-        .figure("  of the end of a process", usual.exit, "ns")
-        .detail("program process_exit".into());
-    report
-        .figure("  of an empty program", floor, "ns")
+        .figure("kernel time of an empty program", floor, "ns")
         .detail("what the kernel's statistics cost by themselves, a part of each figure above".into());
     report
         .figure(
             "sensor's CPU for one benign exec",
-            cpu.nanoseconds / (2.0 * execs()?),
+            cpu.nanoseconds / as_float(execs.runs.max(1)),
             "ns",
         )
-        .detail(format!("user space; {} wakeups in all", cpu.switches));
+        .detail(format!("user space; {} wakeups in {} execs", cpu.switches, execs.runs));
     Ok(())
 }
 
-/// Mean nanoseconds of a run.
-struct Means {
-    exec: f64,
-    exit: f64,
+/// What the program of this name has used.
+pub(super) fn used(sensor: &Sensor, name: &str) -> Result<Use> {
+    find(&usage(sensor.pid())?, name)
 }
 
-fn storm(sensor: &Sensor, core: &[usize]) -> Result<Means> {
-    let before = usage(sensor.pid())?;
-    load::storm(core, EXECS)?;
-    let after = usage(sensor.pid())?;
-    let mean = |wanted: &str| -> Result<f64> {
-        let (program, after) = after
-            .iter()
-            .find(|((_, name), _)| name == wanted)
-            .with_context(|| format!("the sensor has no program {wanted}"))?;
-        let before = before.get(program).copied().unwrap_or_default();
-        Ok(as_float(after.nanoseconds - before.nanoseconds) / as_float((after.runs - before.runs).max(1)))
-    };
-    Ok(Means {
-        exec: mean("exec_streams")?,
-        exit: mean("process_exit")?,
-    })
-}
-
-fn execs() -> Result<f64> {
-    Ok(as_float(u64::try_from(EXECS)?))
+fn find(usage: &BTreeMap<(u32, String), Use>, wanted: &str) -> Result<Use> {
+    usage
+        .iter()
+        .find_map(|((_, name), used)| (name == wanted).then_some(*used))
+        .with_context(|| format!("the sensor has no program {wanted}"))
 }
 
 /// What the programs that this process holds have used, by id and name. The kernel keeps 15 characters of a name, which may
@@ -128,6 +171,6 @@ fn program_ids(pid: u32) -> Result<Vec<u32>> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-fn as_float(number: u64) -> f64 {
+pub(super) fn as_float(number: u64) -> f64 {
     number as f64
 }

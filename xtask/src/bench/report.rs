@@ -68,7 +68,7 @@ impl Report {
             println!("{note}");
         }
         println!(
-            "{:<40} {:>12} {:<8} {:>9} {:<5} how",
+            "{:<52} {:>12} {:<8} {:>9} {:<5} how",
             "what", "measured", "", "budget", ""
         );
         for figure in &self.figures {
@@ -81,7 +81,7 @@ impl Report {
                 ..
             } = figure;
             println!(
-                "{name:<40} {value:>12.3} {unit:<8} {budget:>9} {:<5} {detail}",
+                "{name:<52} {value:>12.3} {unit:<8} {budget:>9} {:<5} {detail}",
                 figure.verdict()
             );
         }

@@ -22,14 +22,7 @@ pub(super) fn measure(sensor: &Sensor, report: &mut Report) -> Result<()> {
     // Time itself is what is measured here.
     std::thread::sleep(IDLE);
     let used = Snapshot::take(sensor.pid())?.since(&before);
-    let status = read(Path::new(&format!("/proc/{}/status", sensor.pid())))?;
-    report
-        .figure("resident memory, steady", megabytes(&status, "VmRSS:")?, "MB")
-        .budget(STEADY_MB)
-        .detail(format!("{} s after start", IDLE.as_secs()));
-    report
-        .figure("resident memory, peak", megabytes(&status, "VmHWM:")?, "MB")
-        .budget(PEAK_MB);
+    memory(sensor, "", report)?;
     let seconds = IDLE.as_secs_f64();
     let others = match sensor.forget_lines() {
         0 => String::new(),
@@ -43,6 +36,21 @@ pub(super) fn measure(sensor: &Sensor, report: &mut Report) -> Result<()> {
         .figure("wakeups while idle", used.switches / seconds, "per s")
         .budget(WAKEUPS_PER_SECOND)
         .detail(others);
+    Ok(())
+}
+
+/// Memory of the sensor by now.
+pub(super) fn memory(sensor: &Sensor, place: &str, report: &mut Report) -> Result<()> {
+    let status = read(Path::new(&format!("/proc/{}/status", sensor.pid())))?;
+    for (kind, member, most) in [("steady", "VmRSS:", STEADY_MB), ("peak", "VmHWM:", PEAK_MB)] {
+        report
+            .figure(
+                &format!("resident memory, {kind}{place}"),
+                megabytes(&status, member)?,
+                "MB",
+            )
+            .budget(most);
+    }
     Ok(())
 }
 

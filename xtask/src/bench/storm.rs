@@ -1,113 +1,80 @@
-//! Wall time of an exec storm with the sensor, as a ratio to the same storm without it.
-//!
-//! Machines drift (frequency, neighbours), so rounds alternate and each ratio is of two rounds that ran one after the
-//! other; which comes first alternates too.
+//! Exec storms with the sensor and without it: programs whose streams are devices, programs whose streams are pipes, and a
+//! build, which is where such programs come from.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{path::Path, time::Duration};
 
 use anyhow::Result;
 
-use super::{load, quantile, report::Report, sorted};
+use super::{
+    load::{self, Work},
+    make::Make,
+    ratio,
+    report::Report,
+};
 use crate::sensor::Sensor;
 
 /// Execs a round, on each core.
 const EXECS: usize = 5_000;
-/// Pairs of rounds, or fewer on a machine that is too slow for so many.
-const PAIRS: usize = 9;
-const FEWEST_PAIRS: usize = 3;
-const LONGEST: Duration = Duration::from_secs(100);
+/// Rounds of the mixture, each of five execs.
+const MIXTURES: usize = 1_000;
+/// What happens in one of them.
+const MIXTURE: [Work; 3] = [Work::PIPED, Work::PIPELINE, Work::PIPED];
 /// The budget: the storm may take this much longer.
 const BUDGET: f64 = 1.01;
 
 /// Measures on one core and on all.
 pub(super) fn measure(sensor: &Path, cores: &[usize], report: &mut Report) -> Result<()> {
+    let make = Make::prepare()?;
+    if make.is_none() {
+        report.note("no make on this machine: no storm of a build".into());
+    }
     let one = cores.get(..1).unwrap_or_default();
-    series("exec storm, one core", sensor, one, report)?;
-    if cores.len() > 1 {
-        series("exec storm, all cores", sensor, cores, report)?;
+    for (place, cores) in [("one core", one), ("all cores", cores)] {
+        if cores.len() == 1 && place == "all cores" {
+            continue;
+        }
+        let plain = |part: usize| load::storm(cores, EXECS / part, &[Work::PLAIN]);
+        series(&format!("exec storm, {place}"), sensor, plain, EXECS, "us/exec", report)?;
+        let piped = |part: usize| load::storm(cores, MIXTURES / part, &MIXTURE);
+        series(
+            &format!("piped exec storm, {place}"),
+            sensor,
+            piped,
+            MIXTURES,
+            "us/mix",
+            report,
+        )?;
+        if let Some(make) = &make {
+            let build = |_: usize| make.run(cores);
+            let recipes = super::make::RECIPES;
+            series(&format!("make, {place}"), sensor, build, recipes, "us/recipe", report)?;
+        }
     }
     Ok(())
 }
 
-fn series(name: &str, sensor: &Path, cores: &[usize], report: &mut Report) -> Result<()> {
+/// `storm` does the work, or one part in so many of it.
+fn series(
+    name: &str,
+    sensor: &Path,
+    storm: impl Fn(usize) -> Result<Duration>,
+    count: usize,
+    unit: &'static str,
+    report: &mut Report,
+) -> Result<()> {
+    eprintln!("  {name}");
     // Page cache and allocator state of the first round would count against whoever comes first.
-    load::storm(cores, EXECS / 10)?;
-    let (mut without, mut with) = (Vec::new(), Vec::new());
-    let end = Instant::now() + LONGEST;
-    for pair in 0..PAIRS {
-        if pair >= FEWEST_PAIRS && Instant::now() > end {
-            break;
-        }
-        if pair % 2 == 0 {
-            without.push(load::storm(cores, EXECS)?);
-            with.push(storm_with(sensor, cores)?);
-        } else {
-            with.push(storm_with(sensor, cores)?);
-            without.push(load::storm(cores, EXECS)?);
-        }
-    }
-    let ratios = sorted(
-        with.iter()
-            .zip(&without)
-            .map(|(with, without)| ratio(*with, *without))
-            .collect(),
-    );
-    // The same machine, the same work, no sensor in either: what the ratios above can't tell apart.
-    let noise = sorted(
-        without
-            .windows(2)
-            .filter_map(|two| Some(ratio(*two.last()?, *two.first()?)))
-            .collect(),
-    );
-    let spread = |values: &[f64]| {
-        let of = |part| quantile(values, part);
-        format!(
-            "quartiles {:.3} to {:.3}, extremes {:.3} to {:.3}",
-            of(0.25),
-            of(0.75),
-            of(0.0),
-            of(1.0)
-        )
-    };
-    let median = quantile(&ratios, 0.5);
-    report.figure(name, median, "ratio").budget(BUDGET).detail(format!(
-        "{} pairs of {EXECS} execs a core; {}",
-        ratios.len(),
-        spread(&ratios)
-    ));
-    report
-        .figure(&format!("{name}, noise"), quantile(&noise, 0.5), "ratio")
-        .detail(spread(&noise));
-    let per_exec = sorted(without.iter().map(|time| micros(*time)).collect());
-    report
-        .figure(
-            &format!("{name}, without"),
-            quantile(&per_exec, 0.5) / count(EXECS),
-            "us/exec",
-        )
-        .detail("wall time of one start and end of /bin/true, on each core".into());
+    storm(10)?;
+    let rounds = ratio::alternate(
+        || {
+            let sensor = Sensor::start(sensor)?;
+            let time = storm(1)?;
+            sensor.end(|_| {})?;
+            Ok(time)
+        },
+        || storm(1),
+    )?;
+    #[expect(clippy::cast_precision_loss, reason = "thousands")]
+    rounds.show(name, Some(BUDGET), count as f64, unit, report);
     Ok(())
-}
-
-fn storm_with(path: &Path, cores: &[usize]) -> Result<Duration> {
-    let sensor = Sensor::start(path)?;
-    let time = load::storm(cores, EXECS)?;
-    sensor.end(|_| {})?;
-    Ok(time)
-}
-
-fn ratio(a: Duration, b: Duration) -> f64 {
-    a.as_secs_f64() / b.as_secs_f64()
-}
-
-fn micros(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e6
-}
-
-#[expect(clippy::cast_precision_loss, reason = "thousands")]
-fn count(number: usize) -> f64 {
-    number as f64
 }
