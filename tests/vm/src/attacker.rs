@@ -1,23 +1,25 @@
-//! The attackers of the cases, for what a busybox can't do: datagrams, each stream on something else, a loop that runs
-//! what it reads, a shell that is no file.
+//! The attackers of the cases, for what a busybox can't do: datagrams, each stream on something else, loops that run
+//! what they read, a terminal that is carried, a connection that waits beside the streams, a shell that is no file.
 
 use std::{
     env,
     fs::{self, File, OpenOptions},
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::{
-        fd::{AsRawFd as _, OwnedFd},
-        unix::{net::UnixStream, process::CommandExt as _},
+        fd::{AsFd, AsRawFd as _, OwnedFd},
+        unix::{fs::OpenOptionsExt as _, net::UnixStream, process::CommandExt as _},
     },
-    process::{Command, ExitCode, Stdio},
+    process::{Command, ExitCode, Stdio, exit},
+    thread,
 };
 
 use anyhow::{Context, Result, bail};
 use rustix::{
-    fs::{MemfdFlags, Mode, memfd_create, mkfifoat},
+    fs::{MemfdFlags, Mode, OFlags, memfd_create, mkfifoat},
     io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    stdio::{dup2_stdin, dup2_stdout, stdin, stdout},
 };
 
 const USAGE: &str =
@@ -25,6 +27,9 @@ const USAGE: &str =
                      socket, null, pipe, fifo, terminal, Unix socket, regular file, closed
 attacker listen ADDRESS PROGRAM [ARGS...]
 attacker loop ADDRESS
+attacker pops ADDRESS
+attacker terminal ADDRESS PROGRAM [ARGS...]
+attacker beside ADDRESS PROGRAM [ARGS...]
 attacker memfd ADDRESS NAME FILE [ARGS...]";
 
 /// Does what its arguments say.
@@ -53,6 +58,9 @@ fn attack(arguments: &[&str]) -> Result<()> {
             wire(connection.into(), "sss", program, arguments)
         }
         ("loop", []) => command_loop(&tcp(address)?),
+        ("pops", []) => pops(tcp(address)?),
+        ("terminal", [program, arguments @ ..]) => terminal(tcp(address)?, program, arguments),
+        ("beside", [program, arguments @ ..]) => beside(&tcp(address)?, program, arguments),
         ("memfd", [name, file, arguments @ ..]) => memfd(tcp(address)?, name, file, arguments),
         _ => bail!("{USAGE}"),
     }
@@ -134,12 +142,8 @@ fn end(letter: char, socket: &OwnedFd) -> Result<(Option<OwnedFd>, Option<OwnedF
             (Some(fifo), None)
         }
         't' => {
-            let main = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
-            grantpt(&main)?;
-            unlockpt(&main)?;
-            let name = ptsname(&main, Vec::new())?;
-            let terminal = OpenOptions::new().read(true).write(true).open(name.to_str()?)?;
-            (Some(terminal.into()), Some(main))
+            let (main, terminal) = open_terminal()?;
+            (Some(terminal), Some(main))
         }
         'u' => {
             let (ours, theirs) = UnixStream::pair()?;
@@ -151,12 +155,99 @@ fn end(letter: char, socket: &OwnedFd) -> Result<(Option<OwnedFd>, Option<OwnedF
     })
 }
 
+/// The main side and the program's side of a new terminal. Neither outlives an exec.
+fn open_terminal() -> Result<(OwnedFd, OwnedFd)> {
+    let main = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    grantpt(&main)?;
+    unlockpt(&main)?;
+    let name = ptsname(&main, Vec::new())?;
+    let terminal = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlags::NOCTTY.bits().cast_signed())
+        .open(name.to_str()?)?;
+    Ok((main, terminal.into()))
+}
+
+/// Runs a program on a terminal of its own, and carries what the peer types and what is shown: the connection becomes this
+/// process's own streams.
+fn terminal(socket: OwnedFd, program: &str, arguments: &[&str]) -> Result<()> {
+    dup2_stdin(&socket)?;
+    dup2_stdout(&socket)?;
+    drop(socket);
+    let (main, terminal) = open_terminal()?;
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .stdin(terminal.try_clone()?)
+        .stdout(terminal.try_clone()?)
+        .stderr(terminal);
+    // SAFETY: between fork and exec, only system calls are made.
+    unsafe {
+        command.pre_exec(|| {
+            rustix::process::setsid()?;
+            rustix::process::ioctl_tiocsctty(stdin())?;
+            Ok(())
+        });
+    }
+    command.spawn().context(program.to_owned())?;
+    // It holds the program's side, of which nothing is to be left when the program ends.
+    drop(command);
+    let shown = main.try_clone()?;
+    thread::spawn(move || {
+        // However the peer or the program ended.
+        let _ = carry(stdin(), main);
+        exit(0);
+    });
+    carry(shown, stdout())
+}
+
+/// Copies what there is as soon as it is there.
+fn carry(from: impl AsFd, to: impl AsFd) -> Result<()> {
+    let mut buffer = [0; 4096];
+    loop {
+        let length = rustix::io::read(&from, &mut buffer)?;
+        if length == 0 {
+            return Ok(());
+        }
+        let mut rest = buffer.get(..length).unwrap_or_default();
+        while !rest.is_empty() {
+            let written = rustix::io::write(&to, rest)?;
+            rest = rest.get(written..).unwrap_or_default();
+        }
+    }
+}
+
+/// Runs each line that the peer sends, and sends back what the command said. No command has the connection.
+fn pops(socket: OwnedFd) -> Result<()> {
+    let mut answers = File::from(socket.try_clone()?);
+    for line in BufReader::new(File::from(socket)).lines() {
+        let command = line?;
+        let said = Command::new("/bin/sh").args(["-c", &command]).output()?;
+        answers.write_all(&said.stdout)?;
+    }
+    Ok(())
+}
+
+/// Becomes a program that finds the connection at the descriptor $FD.
+fn beside(socket: &OwnedFd, program: &str, arguments: &[&str]) -> Result<()> {
+    let kept = keep(socket)?;
+    let mut command = Command::new(program);
+    command.args(arguments).env("FD", kept.as_raw_fd().to_string());
+    Err(command.exec()).context(program.to_owned())
+}
+
+/// The connection as a descriptor above the streams that programs inherit.
+fn keep(socket: &OwnedFd) -> Result<OwnedFd> {
+    let kept = fcntl_dupfd_cloexec(socket, 5)?;
+    fcntl_setfd(&kept, FdFlags::empty())?;
+    Ok(kept)
+}
+
 /// Becomes a shell that runs each line which the peer sends, and sends back what it says: the connection is none of the
 /// shell's own streams.
 fn command_loop(socket: &OwnedFd) -> Result<()> {
-    // Above what the shell's streams are.
-    let kept = fcntl_dupfd_cloexec(socket, 5)?;
-    fcntl_setfd(&kept, FdFlags::empty())?;
+    let kept = keep(socket)?;
     let descriptor = kept.as_raw_fd();
     let script = format!("while read line <&{descriptor}; do eval \"$line\" >&{descriptor} 2>&{descriptor}; done");
     let mut shell = Command::new("/bin/sh");

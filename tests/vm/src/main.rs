@@ -4,10 +4,11 @@
 //!
 //! It is linked statically, since its machine holds nothing else but the sensor and a busybox. The harness is that of the
 //! end-to-end tests; the cases are fewer, chosen for what can differ between kernels: each kind of stream, directions,
-//! paths, ends, counts.
+//! paths, ends, counts, carried streams, what is seen on the wire.
 
 mod attacker;
 mod cases;
+mod config;
 mod machine;
 mod prerequisites;
 mod programs;

@@ -9,19 +9,22 @@ use anyhow::{Context, Result, ensure};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use sensor_tests::{deadline::wait_for, sensor};
 
-/// Everything that the sensor needs is there: `doctor` has nothing but `ok`.
-pub fn doctor_all_ok() -> Result<()> {
+/// Everything that the sensor needs is there, and all that it can do without: `doctor` has nothing but `ok`. Gives what it
+/// says.
+pub fn doctor_all_ok() -> Result<String> {
     let (status, text) = run(&["doctor"])?;
     let bad = text
         .lines()
         .find(|line| !line.starts_with("ok ") && *line != "The sensor can run here.");
     ensure!(bad.is_none(), "doctor: {}", bad.unwrap_or_default());
     ensure!(status.success(), "doctor ended with {}", status);
-    ensure!(
-        text.contains("program exec_program: the kernel's verifier takes it"),
-        "doctor did not load the programs: {text}"
-    );
-    Ok(())
+    for program in ["exec_program", "open_files", "wire", "stream_moved"] {
+        ensure!(
+            text.contains(&format!("program {program}: the kernel's verifier takes it")),
+            "doctor did not load {program}: {text}"
+        );
+    }
+    Ok(text)
 }
 
 /// Without the kernel's types both commands end at once, with lines that say so and what to do.

@@ -8,8 +8,8 @@ use sensor_tests::{lab::Lab, process::sweep, sensor::Sensor};
 
 use crate::{
     cases::{self, missed_runs},
-    machine, prerequisites,
-    programs::Programs,
+    config, machine, prerequisites,
+    programs::{self, Programs},
     report::Report,
 };
 
@@ -36,7 +36,8 @@ pub fn run(report: &mut Report) -> Result<()> {
 
 fn everything(report: &mut Report) -> Result<()> {
     report.check("machine::as_asked", machine::as_asked)?;
-    report.check("doctor::all_ok", prerequisites::doctor_all_ok)?;
+    let doctor = report.check("doctor::all_ok", prerequisites::doctor_all_ok)?;
+    report.check("machine::counts_runs", programs::count_runs)?;
     // The self-test is a part of it.
     let Some(sensor) = report.check("sensor::starts", Sensor::start)? else {
         return Ok(());
@@ -44,19 +45,23 @@ fn everything(report: &mut Report) -> Result<()> {
     // None is compiled here; a lab can't be without.
     let attackers = sensor_tests::programs::Programs::new()?;
     for (name, run) in cases::all() {
-        report.check(name, || in_a_lab(*run, &Lab::new(&sensor, &attackers)?))?;
+        report.check(name, || in_a_lab(run, &Lab::new(&sensor, &attackers)?))?;
     }
     if let Some(programs) = report.check("sensor::programs", || Programs::of(&sensor))? {
         report.note(&programs.to_string())?;
+        report.check("sensor::has_what_doctor_says", || {
+            programs.as_doctor_says(&doctor.context("doctor failed")?)
+        })?;
         report.check("sensor::loses_nothing", || nothing_lost(&sensor, &programs))?;
         report.check("sensor::ends_well", || ends_well(&sensor, &programs))?;
     }
+    report.check("config::exception", config::exception)?;
     report.check("refusal::no_btf", prerequisites::refusal_without_btf)?;
     Ok(())
 }
 
 /// Runs one case and demands that it caused the findings that it accounted for and no others.
-fn in_a_lab(run: fn(&Lab<'_>) -> Result<()>, lab: &Lab<'_>) -> Result<()> {
+pub fn in_a_lab(run: impl FnOnce(&Lab<'_>) -> Result<()>, lab: &Lab<'_>) -> Result<()> {
     let outcome = run(lab);
     let output = lab.output();
     let swept = sweep(&[lab.sensor.pid()]);
@@ -73,7 +78,7 @@ fn nothing_lost(sensor: &Sensor, programs: &Programs) -> Result<()> {
         ensure!(!lines.is_empty(), "not one finding was written");
         for line in lines {
             let finding = line.finding.as_ref().map_err(|error| anyhow!("{error}"))?;
-            let (said, missed) = (missed_runs(finding)?, programs.missed);
+            let (said, missed) = (missed_runs(finding)?, programs.missed());
             ensure!(said <= missed, "{missed} runs were left out, and a finding says {said}");
         }
         Ok(())
@@ -89,7 +94,7 @@ fn ends_well(sensor: &Sensor, programs: &Programs) -> Result<()> {
         .iter()
         .filter(|line| line.contains("WARN") || line.contains("ERROR"));
     // It has to, where the kernel does.
-    let expected = u64::min(programs.missed, 1) as usize;
+    let expected = u64::min(programs.missed(), 1) as usize;
     ensure!(complaints.count() <= expected, "it complained: {}", said.join(" / "));
     Ok(())
 }

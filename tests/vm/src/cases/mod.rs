@@ -1,9 +1,13 @@
 //! What happens in the machine, and what the sensor has to make of it.
 
+mod carried;
 mod counts;
 mod places;
 mod quiet;
 mod streams;
+mod unaided;
+
+pub use streams::connect;
 
 use anyhow::{Context, Result, ensure};
 use sensor_tests::{
@@ -21,13 +25,20 @@ pub type Case = (&'static str, fn(&Lab<'_>) -> Result<()>);
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    [streams::CASES, places::CASES, counts::CASES, quiet::CASES]
-        .into_iter()
-        .flatten()
+    [
+        streams::CASES,
+        places::CASES,
+        carried::CASES,
+        unaided::CASES,
+        counts::CASES,
+        quiet::CASES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Starts the attacker, or a program that `arguments` begin with if it is a path.
-fn start(lab: &Lab<'_>, arguments: &[&str]) -> Result<()> {
+pub fn start(lab: &Lab<'_>, arguments: &[&str]) -> Result<()> {
     let (program, arguments) = match arguments {
         [program, rest @ ..] if program.starts_with('/') => (*program, rest),
         _ => (ATTACKER, arguments),

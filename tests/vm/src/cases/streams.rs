@@ -85,7 +85,8 @@ pub const CASES: &[Case] = &[
     ("streams::output_of_a_loop", output_of_a_loop),
 ];
 
-fn connect(lab: &Lab<'_>, listener: &Listener, transport: &str, ip: &str) -> Result<()> {
+/// A shell that has its connection to `listener` for all streams is reported as what it is.
+pub fn connect(lab: &Lab<'_>, listener: &Listener, transport: &str, ip: &str) -> Result<()> {
     let address = format!("{ip}:{}", listener.port()?);
     taken(lab, listener, REVERSE, &[transport, &address, "sss", "/bin/sh"])
 }
@@ -137,9 +138,7 @@ fn output_of_a_loop(lab: &Lab<'_>) -> Result<()> {
     let finding = lab.finding(peer.ends(), LOOP)?;
     drop(peer);
     let last = lab.ended(&finding)?;
-    ensure!(
-        last.number("commandCount")? == 2,
-        "two commands, and the finding says: {last}"
-    );
+    let count = last.number("commandCount")?;
+    ensure!(count == 2, "two commands, and the finding counts {count}: {last}");
     Ok(())
 }
