@@ -64,10 +64,14 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Looks into the first of `places` that is a regular file, with this inode number if one is given. `None` if there is
-    /// none, or if it is none of the known programs.
-    pub(super) fn ask(&mut self, places: impl IntoIterator<Item = Vec<u8>>, inode: Option<u64>) -> Option<Found> {
+    /// none, `Some(None)` if it is none of the known programs.
+    pub(super) fn ask(
+        &mut self,
+        places: impl IntoIterator<Item = Vec<u8>>,
+        inode: Option<u64>,
+    ) -> Option<Option<Found>> {
         let file = places.into_iter().find_map(|place| open(&place, inode))?;
-        look(file, &mut self.searched)
+        Some(look(file, &mut self.searched))
     }
 }
 
@@ -168,6 +172,6 @@ mod tests {
         let inode = fs::metadata(&shell).unwrap().ino();
         assert_eq!(reader.ask(vec![place(&shell)], Some(inode + 1)), None);
         let found = reader.ask(vec![place(&fifo), place(&shell)], Some(inode));
-        assert_eq!(found.map(|(kind, _)| kind), Some(ProgramKind::Shell));
+        assert_eq!(found.flatten().map(|(kind, _)| kind), Some(ProgramKind::Shell));
     }
 }

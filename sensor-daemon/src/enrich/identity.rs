@@ -12,6 +12,11 @@ const SHELLS: &[&str] = &[
     "osh", "ysh",
 ];
 
+/// Those that a look into the file recognises for sure.
+const POSIX_SHELLS: &[&str] = &[
+    "sh", "bash", "rbash", "dash", "ash", "zsh", "rzsh", "ksh", "ksh93", "rksh", "mksh", "lksh",
+];
+
 /// Names with a version behind them (`python3.11`, `lua5.4`) count as well.
 const INTERPRETERS: &[&str] = &[
     "python", "pypy", "ipython", "perl", "ruby", "irb", "php", "lua", "luajit", "node", "nodejs", "bun", "deno",
@@ -109,17 +114,22 @@ impl Identities {
         path: Option<&Text>,
         comm: &Text,
         argv: &[Text],
-        content: impl FnOnce(&mut Reader) -> Option<Found>,
+        content: impl FnOnce(&mut Reader) -> Option<Option<Found>>,
     ) -> (Program, bool) {
         let name = String::from_utf8_lossy(path.map_or(comm.as_bytes(), Text::file_name)).into_owned();
-        if let Some(program) = by_name(&name, argv) {
-            return (program, is_multicall(&name));
-        }
         let other = |name| Program {
             kind: ProgramKind::Other,
             name,
         };
-        match content(&mut self.reader) {
+        if let Some(program) = by_name(&name, argv) {
+            // Where programs are installed, a name is what it says. Elsewhere anything may be called `sh`.
+            let claims = POSIX_SHELLS.contains(&name.as_str()) && !path.is_some_and(is_installed);
+            if claims && content(&mut self.reader) == Some(None) {
+                return (other(name), false);
+            }
+            return (program, is_multicall(&name));
+        }
+        match content(&mut self.reader).flatten() {
             Some((_, multicall)) if MULTICALL.contains(&multicall) => {
                 (applet(argv).unwrap_or_else(|| other(name)), true)
             }
@@ -130,6 +140,21 @@ impl Identities {
             None => (other(name), false),
         }
     }
+}
+
+/// Whether a file lies where the system's programs are installed.
+fn is_installed(path: &Text) -> bool {
+    let directories: [&[u8]; 6] = [
+        b"/bin/",
+        b"/sbin/",
+        b"/usr/bin/",
+        b"/usr/sbin/",
+        b"/usr/local/bin/",
+        b"/nix/store/",
+    ];
+    directories
+        .iter()
+        .any(|directory| path.as_bytes().starts_with(directory))
 }
 
 fn is_multicall(name: &str) -> bool {
@@ -253,6 +278,23 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         program
+    }
+
+    #[test]
+    fn what_is_called_sh_and_is_no_shell_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let identify = |original: &str| {
+            let copy = directory.path().join("sh");
+            fs::copy(original, &copy).unwrap();
+            let mut child = Command::new(&copy).stdin(std::process::Stdio::piped()).spawn().unwrap();
+            let path = Text::from(copy.to_str().unwrap());
+            let program = Identities::default().of_process(child.id(), Some(&path), &"sh".into(), &["sh".into()]);
+            child.kill().unwrap();
+            child.wait().unwrap();
+            program.kind
+        };
+        assert_eq!(identify("/bin/cat"), ProgramKind::Other);
+        assert_eq!(identify("/bin/dash"), ProgramKind::Shell);
     }
 
     #[test]
