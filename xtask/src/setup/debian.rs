@@ -1,8 +1,8 @@
 //! Installing packages on Debian and what descends from it.
 
-use std::{fs, process::Command, sync::Once};
+use std::{fs, os::unix::fs::symlink, process::Command, sync::Once};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use super::packages::Needed;
 use crate::command;
@@ -44,6 +44,47 @@ pub(super) fn offers(package: &str) -> bool {
             .strip_prefix("Candidate:")
             .is_some_and(|version| version.trim() != "(none)")
     })
+}
+
+/// Installs `packages` from this release's backports: where some package of theirs is installed from there already, the
+/// release's own would have to replace it. The machine's own sources stay as they are.
+pub(super) fn install_backports(packages: &[Needed], mirror: &str) -> Result<()> {
+    let suite = format!("{}-backports", codename()?);
+    let sources = tempfile::tempdir()?;
+    for source in fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten() {
+        symlink(source.path(), sources.path().join(source.file_name()))?;
+    }
+    let own = sources.path().join("sensor-backports.list");
+    fs::write(own, format!("deb {mirror} {suite} main\n"))?;
+    let apt_get = || {
+        let mut command = apt_get();
+        command
+            .arg("-o")
+            .arg(format!("Dir::Etc::sourceparts={}", sources.path().display()));
+        command
+    };
+    eprintln!("fetching the lists of {suite}");
+    command::quietly(apt_get().arg("update"))?;
+    let names = packages.iter().map(|package| &package.name);
+    command::quietly(
+        apt_get()
+            .args([
+                "install",
+                "--yes",
+                "--no-install-recommends",
+                "--no-remove",
+                "-t",
+                &suite,
+            ])
+            .args(names),
+    )?;
+    Ok(())
+}
+
+fn codename() -> Result<String> {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let name = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    name.map(str::to_owned).context("/etc/os-release names no release")
 }
 
 /// Installs `packages`, saying why.

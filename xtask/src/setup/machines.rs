@@ -6,7 +6,7 @@ use super::{
     debian,
     packages::{self, Package},
 };
-use crate::command;
+use crate::{command, vm::apt};
 
 const QEMU: &[Package] = &[Package {
     name: "qemu-system-x86",
@@ -23,7 +23,11 @@ pub(crate) fn install() -> Result<()> {
     if missing.is_empty() || command::find("qemu-system-x86_64").is_some() {
         return Ok(());
     }
-    debian::install(&missing).map_err(|error| {
+    let installed = debian::install(&missing).or_else(|error| {
+        let mirror = apt::mirror().map_err(|_| anyhow!("{error:#}"))?;
+        debian::install_backports(&missing, &mirror).map_err(|other| anyhow!("{error:#}; from backports: {other:#}"))
+    });
+    installed.map_err(|error| {
         anyhow!(
             "{error:#}; virtual machines need QEMU for x86_64: install it (Debian: `apt-get install \
              --no-install-recommends qemu-system-x86` as root) and try again"

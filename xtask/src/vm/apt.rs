@@ -168,7 +168,7 @@ fn unpack(deb: &Path, pattern: &str) -> Result<Vec<u8>> {
 }
 
 /// The mirror of Debian's main archive that the machine installs from.
-fn mirror() -> Result<String> {
+pub(crate) fn mirror() -> Result<String> {
     if let Ok(mirror) = std::env::var(MIRROR_VARIABLE) {
         return Ok(mirror.trim_end_matches('/').to_owned());
     }

@@ -13,7 +13,7 @@ use self::{
 };
 use crate::setup;
 
-mod apt;
+pub(crate) mod apt;
 mod archive;
 mod guest;
 mod kernels;
