@@ -52,6 +52,8 @@ pub(super) struct Sensor {
     confirming: bool,
     /// Runs that the kernel had left out at the last look.
     missed_before: u64,
+    /// What the last look was for.
+    interest: Interest,
     /// Remembers containers.
     containers: Containers,
     /// Remembers ancestors.
@@ -84,6 +86,7 @@ impl Sensor {
             moved: false,
             confirming: false,
             missed_before: 0,
+            interest: Interest::Sockets,
             containers: Containers::default(),
             ancestry: Ancestry::default(),
             world: LiveWorld::new(programs, host::sees_host_process_ids().unwrap_or(false)),
@@ -192,13 +195,13 @@ impl Sensor {
     /// runs of the kernel side, for whatever was executed unseen as well.
     pub(super) fn look_at_running(&mut self, events: &mut RingBuf<MapData>) {
         let missed = self.missed.count();
-        let interest = if missed > self.missed_before {
-            Interest::SocketsAndPipes
-        } else {
-            Interest::Sockets
-        };
+        if missed > self.missed_before {
+            self.interest = Interest::SocketsAndPipes;
+        } else if !self.confirming {
+            self.interest = Interest::Sockets;
+        }
         self.missed_before = missed;
-        self.look(interest, false, events);
+        self.look(self.interest, false, events);
     }
 
     /// What is `certain` is judged at once. Else what has been seen twice: a process can be caught between dup2 and exec, and
