@@ -20,10 +20,7 @@ use crate::{
         self_test::{SelfTest, SelfTestError},
     },
     sinks::stdout,
-    sources::{
-        ebpf::{self, Events, LoadError, LoadOptions},
-        running::Interest,
-    },
+    sources::ebpf::{self, Events, LoadError, LoadOptions},
 };
 
 /// The child of the self-test is seen within a millisecond; a machine that swaps gets this long.
@@ -88,7 +85,7 @@ async fn watch_until_told(options: &Options, recording: Option<&Path>, kernel_lo
     }
 
     self_test(&mut sensor, &mut events).await?;
-    sensor.look_at_running(Interest::SocketsAndPipes);
+    sensor.look_at_start(events.get_mut());
     info!(
         host = sensor.host().hostname,
         kernel = sensor.host().kernel,
@@ -110,7 +107,7 @@ async fn watch_until_told(options: &Options, recording: Option<&Path>, kernel_lo
                 }
             }
             () = sleep_until(deadline) => sensor.tick(),
-            () = tokio::time::sleep_until(sensor.next_look()) => sensor.look_at_running(Interest::Sockets),
+            () = tokio::time::sleep_until(sensor.next_look()) => sensor.look_at_running(events.get_mut()),
             failure = &mut stdout_failure => break Some(failure),
             _ = terminate.recv() => break None,
             _ = interrupt.recv() => break None,

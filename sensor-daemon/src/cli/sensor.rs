@@ -1,6 +1,6 @@
 //! The live sensor: everything between the ring buffer and standard output, and a recording beside it.
 
-use std::{collections::HashSet, path::Path, time::Duration};
+use std::{collections::HashMap, path::Path, time::Duration};
 
 use anyhow::Context as _;
 use aya::maps::{MapData, RingBuf};
@@ -33,13 +33,27 @@ const LOOK_SOON: Duration = Duration::from_millis(100);
 /// The time between two looks, in times that a processor takes for one.
 const LOOK_SHARE: u32 = 1000;
 
+/// Most records that are taken between what a look saw and its judgement.
+const RECORDS_A_LOOK: usize = 65_536;
+
+/// A running process, and the inode numbers of its streams.
+type Seen = (ProcessId, [Option<u64>; 3]);
+
 /// Everything between the ring buffer and standard output.
 pub(super) struct Sensor {
     reporting: Reporting,
     /// When to look at running processes next.
     look_at: Instant,
-    /// Running processes that were judged by a look, by their streams.
-    judged: HashSet<(ProcessId, [Option<u64>; 3])>,
+    /// What the last look saw, and whether it has been judged.
+    seen: HashMap<Seen, bool>,
+    /// A program has moved a connection to its streams since the last look.
+    moved: bool,
+    /// The next look is there to confirm the last.
+    confirming: bool,
+    /// Runs that the kernel had left out at the last look.
+    missed_before: u64,
+    /// What the last look was for.
+    interest: Interest,
     /// Remembers containers.
     containers: Containers,
     /// Remembers ancestors.
@@ -68,7 +82,11 @@ impl Sensor {
         Self {
             reporting,
             look_at: Instant::now() + LOOK_EVERY,
-            judged: HashSet::new(),
+            seen: HashMap::new(),
+            moved: false,
+            confirming: false,
+            missed_before: 0,
+            interest: Interest::Sockets,
             containers: Containers::default(),
             ancestry: Ancestry::default(),
             world: LiveWorld::new(programs, host::sees_host_process_ids().unwrap_or(false)),
@@ -140,7 +158,10 @@ impl Sensor {
         match &mut observation {
             Observation::Exec(exec) => self.complete(exec),
             // Not at once: most who do this execute something next, which says more.
-            Observation::Moved(_) => self.look_at = self.look_at.min(Instant::now() + LOOK_SOON),
+            Observation::Moved(_) => {
+                self.moved = true;
+                self.look_at = self.look_at.min(Instant::now() + LOOK_SOON);
+            }
             _ => {}
         }
         self.turn(Turn::Observe(observation));
@@ -165,27 +186,52 @@ impl Sensor {
         self.ancestry.complete(&mut exec.ancestors, exec.time, &mut identities);
     }
 
-    /// Looks at running processes: at start for takeovers that are older than the sensor, later for programs that put a
-    /// connection on their own streams.
-    pub(super) fn look_at_running(&mut self, interest: Interest) {
+    /// Looks at running processes, before the first event for takeovers that are older than the sensor.
+    pub(super) fn look_at_start(&mut self, events: &mut RingBuf<MapData>) {
+        self.look(Interest::SocketsAndPipes, true, events);
+    }
+
+    /// Looks at running processes for programs that put a connection on their own streams; where the kernel has left out
+    /// runs of the kernel side, for whatever was executed unseen as well.
+    pub(super) fn look_at_running(&mut self, events: &mut RingBuf<MapData>) {
+        let missed = self.missed.count();
+        if missed > self.missed_before {
+            self.interest = Interest::SocketsAndPipes;
+        } else if !self.confirming {
+            self.interest = Interest::Sockets;
+        }
+        self.missed_before = missed;
+        self.look(self.interest, false, events);
+    }
+
+    /// What is `certain` is judged at once. Else what has been seen twice: a process can be caught between dup2 and exec, and
+    /// would be judged by the streams of the program to come and the name of the one that was.
+    fn look(&mut self, interest: Interest, certain: bool, events: &mut RingBuf<MapData>) {
         let mut took = Duration::ZERO;
+        let mut uncertain = false;
+        let moved = std::mem::take(&mut self.moved);
         // Under another numbering nothing can be said of a process.
         if self.world.same_process_ids {
             let began = processor_time();
             let files = self.world.list();
             took = processor_time().saturating_sub(began);
             let running = running::find(&files, interest, host::now(), &mut self.world.identities.borrow_mut());
-            let mut judged = HashSet::new();
+            // What was executed while we looked is in the ring buffer by now, and seen there as it was.
+            self.drain(events, RECORDS_A_LOOK);
+            let mut seen = HashMap::new();
             for mut exec in running {
                 let identity = (exec.process, exec.streams.each_ref().map(Stream::inode));
-                judged.insert(identity);
-                if self.judged.contains(&identity) || self.reporting.engine.is_known(&exec) {
-                    continue;
+                let before = self.seen.get(&identity).copied();
+                let known = before == Some(true) || self.reporting.engine.is_known(&exec);
+                let judge = !known && (certain || before.is_some());
+                uncertain |= !known && !judge;
+                seen.insert(identity, known || judge);
+                if judge {
+                    exec.container = self.containers.of(&exec.cgroup);
+                    self.take_running(exec);
                 }
-                exec.container = self.containers.of(&exec.cgroup);
-                self.take_running(exec);
             }
-            self.judged = judged;
+            self.seen = seen;
         }
         if self.reporting.engine.has_suspects() {
             self.turn(Turn::Observe(Observation::LookAgain(host::now())));
@@ -193,7 +239,13 @@ impl Sensor {
         self.rest();
         debug!("listed all open files in {took:?}");
         // On a machine where it takes long it is done less often.
-        self.look_at = Instant::now() + (took * LOOK_SHARE).clamp(LOOK_EVERY, LOOK_SELDOM);
+        let mut wait = (took * LOOK_SHARE).clamp(LOOK_EVERY, LOOK_SELDOM);
+        // Not for ever: on a busy machine each look finds somebody new.
+        self.confirming = uncertain && (!self.confirming || moved);
+        if self.confirming || self.moved {
+            wait = LOOK_SOON;
+        }
+        self.look_at = Instant::now() + wait;
     }
 
     fn take_running(&mut self, exec: Exec) {

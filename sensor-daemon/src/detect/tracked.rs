@@ -174,17 +174,25 @@ impl Tracked {
 
     /// Takes another exec on its sockets, keeping at most `keep` commands; whether that raised the severity.
     pub(super) fn absorb(&mut self, exec: Exec, judgement: Option<Judgement>, keep: usize) -> bool {
-        self.execs += 1;
         self.updated = self.updated.max(exec.time);
         let severity = self.judgement.severity;
         let stronger = judgement.filter(|judgement| judgement.strength() > self.judgement.strength());
-        let Some(judgement) = stronger else {
-            self.commands.push_back(Command::from(exec));
-            while self.commands.len() > keep {
-                self.commands.pop_front();
+        // A look caught it after it put the connection on its streams and before it executed what it did that for.
+        if self.shell.running && self.shell.process == exec.process && !self.judgement.technique.is_shell() {
+            if let Some(judgement) = stronger {
+                self.evidence = judgement.proof.evidence(&exec, judgement.technique);
+                self.judgement = judgement;
+            } else if self.judgement.technique != Technique::CommandLoop {
+                // It may have run for long as what it was.
+                return self.absorb_command(exec, keep);
             }
-            return false;
+            self.shell = kept(exec);
+            return self.judgement.severity > severity;
+        }
+        let Some(judgement) = stronger else {
+            return self.absorb_command(exec, keep);
         };
+        self.execs += 1;
         self.evidence = judgement.proof.evidence(&exec, judgement.technique);
         let rose = judgement.severity > severity;
         self.judgement = judgement;
@@ -194,6 +202,16 @@ impl Tracked {
             self.commands.push_front(Command::from(*weaker));
         }
         rose
+    }
+
+    /// Takes an exec that is no stronger evidence. The severity stays.
+    fn absorb_command(&mut self, exec: Exec, keep: usize) -> bool {
+        self.execs += 1;
+        self.commands.push_back(Command::from(exec));
+        while self.commands.len() > keep {
+            self.commands.pop_front();
+        }
+        false
     }
 
     /// A program that counts as a command already turns out to be more; whether that raised the severity.

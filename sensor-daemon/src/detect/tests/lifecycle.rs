@@ -4,7 +4,7 @@ use super::build::{Build, Scene, Table, command, loop_command, one, seconds, she
 use crate::{
     detect::{Engine, Incident, Settings, Severity, State, Technique, incident::EndReason, tracked::COMMANDS_MAX},
     finding::finding_id,
-    model::{Direction, Host, Observation, SocketState, Stream},
+    model::{Direction, Host, Observation, SocketState, Stream, Text},
 };
 
 #[test]
@@ -384,4 +384,51 @@ fn a_recording_replays_to_the_same_incidents() {
         serde_json::to_string(&out).unwrap()
     };
     assert_eq!(run(observations), run(replayed));
+}
+
+/// As a look at running processes gives it.
+fn running(build: Build) -> Build {
+    let mut build = build;
+    build.0.running = true;
+    build
+}
+
+#[test]
+fn a_launcher_that_a_look_caught_before_it_executed_its_shell_is_no_command() {
+    let mut scene = Scene::new();
+    let launcher = Build::new(200, "updater").on("ioe", &socket(7));
+    let caught = one(scene.exec(running(launcher.at(seconds(10.0)))));
+    assert_eq!(caught.severity, Severity::Medium);
+    let shell = one(scene.exec(shell(200, 7).at(seconds(10.1))));
+    assert_eq!((shell.severity, shell.command_count), (Severity::Critical, 0));
+    assert_eq!((&shell.shell.comm, shell.commands.len()), (&Text::from("bash"), 0));
+    scene.exec(command(201, 7).at(seconds(10.2)));
+    let ended = one(scene.close(7, seconds(11.0)));
+    assert_eq!((ended.command_count, ended.commands.len()), (1, 1));
+}
+
+#[test]
+fn a_command_that_a_look_caught_before_it_was_executed_counts_once() {
+    let mut scene = Scene::new();
+    let forked = loop_command(201, 200).program("bash");
+    let caught = one(scene.exec(running(forked.at(seconds(10.0)))));
+    assert_eq!((caught.technique, caught.command_count), (Technique::CommandLoop, 1));
+    scene.exec(loop_command(201, 200).at(seconds(10.1)));
+    scene.exec(loop_command(202, 200).at(seconds(10.2)));
+    let ended = one(scene.close(7, seconds(11.0)));
+    assert_eq!((&ended.shell.comm, ended.command_count), (&Text::from("id"), 2));
+}
+
+#[test]
+fn what_a_program_executes_that_moved_its_connection_long_ago_is_a_command() {
+    let mut scene = Scene::new();
+    let moved = Build::new(200, "updater").on("ioe", &socket(7));
+    one(scene.exec(running(moved.at(seconds(10.0)))));
+    scene.exec(Build::new(200, "id").on("ioe", &socket(7)).at(seconds(90.0)));
+    let ended = one(scene.close(7, seconds(91.0)));
+    assert_eq!(ended.shell.comm, Text::from("updater"));
+    assert_eq!(
+        ended.commands.last().map(|command| command.comm.clone()),
+        Some(Text::from("id"))
+    );
 }
