@@ -46,7 +46,7 @@ fn run(lab: &Lab<'_>, listener: &Listener, script: &str) -> Result<()> {
 /// Nobody has a connection when the shell is executed.
 fn connected_later(lab: &Lab<'_>) -> Result<()> {
     let listener = Listener::tcp(V4)?;
-    let script = "mkfifo f g; exec 7<>f 8<>g; /bin/sh -i <&7 >&8 2>&1 7<&- 8<&- & echo $! >pid; \
+    let script = "mkfifo f g; exec 7<>f 8<>g; /bin/sh -i <f >g 2>&1 7<&- 8<&- & echo $! >pid; \
         until [ -e go ]; do sleep 0.1; done; exec /bin/nc 127.0.0.1 $P <g >f 7<&- 8<&-";
     run(lab, &listener, script)?;
     wait_for("a shell that nobody has called yet", || {
