@@ -1,9 +1,7 @@
 //! All open sockets, pipes and terminals of the machine at one moment, ordered by what is connected with what. The kernel
 //! side fills it in one go (`ebpf::descriptors`), `/proc` where that is not to be had (`running`).
 
-use std::collections::HashMap;
-
-use crate::model::{Descriptor, ProcessId, Stream, Text};
+use crate::model::{Descriptor, ProcessId, Socket, Stream, Text};
 
 /// One process's part.
 #[derive(Clone, Debug)]
@@ -18,72 +16,150 @@ pub struct Owner {
     pub descriptors: Vec<Descriptor>,
 }
 
-/// What was open.
+/// What was open. Kept small: a machine with thousands of processes has tens of thousands of descriptors, and is looked at
+/// for one shell.
 #[derive(Debug, Default)]
 pub struct OpenFiles {
-    owners: Vec<Owner>,
-    /// Indexes in `owners` of those who have it open.
-    by_end: HashMap<End, Vec<u32>>,
+    rows: Vec<Row>,
+    entries: Vec<Entry>,
+    sockets: Vec<Socket>,
+}
+
+/// A process; its entries lie between its first and the next row's.
+#[derive(Debug)]
+struct Row {
+    process: ProcessId,
+    parent: u32,
+    comm: Text,
+    first: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    end: End,
+    fd: u32,
+    read: bool,
+    write: bool,
 }
 
 /// What tells one end of a connection from all others. Both ends of a pipe are the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    Socket(u64),
+    /// An index in `sockets`.
+    Socket(usize),
+    /// Its own inode number, and its peer's or zero.
+    Unix(u64, u64),
     Pipe(u64),
     Fifo(u64, u32),
-    Slave(u64, u32),
+    /// Inode number, file system, device.
+    Slave(u64, u32, u32),
     Master(u64, u32),
 }
 
 impl End {
-    fn of(stream: &Stream) -> Option<Self> {
-        Some(match *stream {
-            Stream::Socket(ref socket) => Self::Socket(socket.inode),
-            Stream::Unix { inode, .. } => Self::Socket(inode),
-            Stream::Pipe { inode } => Self::Pipe(inode),
-            Stream::Fifo { inode, fs } => Self::Fifo(inode, fs),
-            Stream::Terminal { inode, fs, .. } => Self::Slave(inode, fs),
-            Stream::TerminalMaster { slave, fs } => Self::Master(slave, fs),
-            _ => return None,
-        })
-    }
-
-    fn opposite(stream: &Stream) -> Option<Self> {
-        Some(match *stream {
-            Stream::Unix { peer, .. } => Self::Socket(peer?),
-            Stream::Terminal { inode, fs, .. } => Self::Master(inode, fs),
-            Stream::TerminalMaster { slave, fs } => Self::Slave(slave, fs),
-            Stream::Pipe { .. } | Stream::Fifo { .. } => return Self::of(stream),
-            _ => return None,
-        })
+    /// Whether bytes go from one to the other.
+    fn is_opposite(self, stream: &Stream) -> bool {
+        match *stream {
+            Stream::Unix { peer, .. } => matches!(self, Self::Unix(inode, _) if peer == Some(inode)),
+            Stream::Pipe { inode } => self == Self::Pipe(inode),
+            Stream::Fifo { inode, fs } => self == Self::Fifo(inode, fs),
+            Stream::Terminal { inode, fs, .. } => self == Self::Master(inode, fs),
+            Stream::TerminalMaster { slave, fs } => {
+                matches!(self, Self::Slave(inode, on, _) if (inode, on) == (slave, fs))
+            }
+            _ => false,
+        }
     }
 }
 
 impl OpenFiles {
-    /// Adds a process with all it has open.
+    /// Adds a process with all it has open that bytes travel through.
     pub fn push(&mut self, owner: Owner) {
-        let index = self.owners.len() as u32;
-        for descriptor in &owner.descriptors {
-            if let Some(end) = End::of(&descriptor.stream) {
-                let owners = self.by_end.entry(end).or_default();
-                if owners.last() != Some(&index) {
-                    owners.push(index);
+        let Owner {
+            process,
+            parent,
+            comm,
+            descriptors,
+        } = owner;
+        self.rows.push(Row {
+            process,
+            parent,
+            comm,
+            first: self.entries.len(),
+        });
+        for Descriptor {
+            fd,
+            stream,
+            read,
+            write,
+        } in descriptors
+        {
+            let end = match stream {
+                Stream::Socket(socket) => {
+                    self.sockets.push(socket);
+                    End::Socket(self.sockets.len() - 1)
                 }
-            }
+                Stream::Unix { inode, peer } => End::Unix(inode, peer.unwrap_or(0)),
+                Stream::Pipe { inode } => End::Pipe(inode),
+                Stream::Fifo { inode, fs } => End::Fifo(inode, fs),
+                Stream::Terminal { device, inode, fs } => End::Slave(inode, fs, device),
+                Stream::TerminalMaster { slave, fs } => End::Master(slave, fs),
+                _ => continue,
+            };
+            self.entries.push(Entry { end, fd, read, write });
         }
-        self.owners.push(owner);
     }
 
     /// Who has the other end of `stream` open; for a pipe, either end.
-    pub fn opposite(&self, stream: &Stream) -> impl Iterator<Item = &Owner> + '_ {
-        let owners = End::opposite(stream).and_then(|end| self.by_end.get(&end));
-        owners.into_iter().flatten().map(|&index| &self.owners[index as usize])
+    pub fn opposite(&self, stream: &Stream) -> impl Iterator<Item = Owner> {
+        (0..self.rows.len())
+            .filter(|&row| self.entries(row).iter().any(|entry| entry.end.is_opposite(stream)))
+            .map(|row| self.owner(row))
     }
 
     /// Everybody.
+    pub fn owners(&self) -> impl Iterator<Item = Owner> {
+        (0..self.rows.len()).map(|row| self.owner(row))
+    }
+
+    /// The process with this number.
     #[must_use]
-    pub fn owners(&self) -> &[Owner] {
-        &self.owners
+    pub fn of_pid(&self, pid: u32) -> Option<Owner> {
+        let row = self.rows.iter().position(|row| row.process.pid == pid)?;
+        Some(self.owner(row))
+    }
+
+    fn entries(&self, row: usize) -> &[Entry] {
+        let end = self.rows.get(row + 1).map_or(self.entries.len(), |next| next.first);
+        &self.entries[self.rows[row].first..end]
+    }
+
+    fn owner(&self, row: usize) -> Owner {
+        let entries = self.entries(row).iter();
+        let descriptors = entries.map(|&Entry { end, fd, read, write }| Descriptor {
+            fd,
+            stream: match end {
+                End::Socket(index) => Stream::Socket(self.sockets[index].clone()),
+                End::Unix(inode, peer) => Stream::Unix {
+                    inode,
+                    peer: (peer != 0).then_some(peer),
+                },
+                End::Pipe(inode) => Stream::Pipe { inode },
+                End::Fifo(inode, fs) => Stream::Fifo { inode, fs },
+                End::Slave(inode, fs, device) => Stream::Terminal { device, inode, fs },
+                End::Master(slave, fs) => Stream::TerminalMaster { slave, fs },
+            },
+            read,
+            write,
+        });
+        let Row {
+            process, parent, comm, ..
+        } = &self.rows[row];
+        Owner {
+            process: *process,
+            parent: *parent,
+            comm: comm.clone(),
+            descriptors: descriptors.collect(),
+        }
     }
 }

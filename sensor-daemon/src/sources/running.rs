@@ -46,24 +46,33 @@ pub enum Interest {
 /// a process that goes away meanwhile is left out.
 #[must_use]
 pub fn find(files: &OpenFiles, interest: Interest, now: BootTime, identities: &mut Identities) -> Vec<Exec> {
-    let parents: HashMap<u32, &Owner> = files.owners().iter().map(|owner| (owner.process.pid, owner)).collect();
     let mut found: Vec<_> = files
         .owners()
+        .filter(|owner| owner.process.pid != std::process::id() && is_of_interest(owner, interest, identities))
+        .collect::<Vec<_>>()
         .iter()
-        .filter(|owner| owner.process.pid != std::process::id() && is_of_interest(owner, interest))
-        .filter_map(|owner| describe(owner, parents.get(&owner.parent).copied(), now, identities))
+        .filter_map(|owner| describe(owner, files.of_pid(owner.parent).as_ref(), now, identities))
         .collect();
     // Shells before their commands, as they came.
     found.sort_by_key(|exec| (exec.process.start, exec.process.pid));
     found
 }
 
-fn is_of_interest(owner: &Owner, interest: Interest) -> bool {
+fn is_of_interest(owner: &Owner, interest: Interest, identities: &mut Identities) -> bool {
     let mut streams = owner.descriptors.iter().filter(|descriptor| descriptor.fd <= 2);
-    streams.any(|descriptor| match &descriptor.stream {
-        Stream::Socket(socket) => socket.has_peer(),
-        stream => interest == Interest::SocketsAndPipes && descriptor.fd == 0 && stream.is_piped(),
-    })
+    let is_connection = |stream: &Stream| stream.socket().is_some_and(Socket::has_peer);
+    if streams.clone().any(|descriptor| is_connection(&descriptor.stream)) {
+        return true;
+    }
+    let piped = streams.any(|descriptor| descriptor.fd == 0 && descriptor.stream.is_piped());
+    if interest == Interest::Sockets || !piped {
+        return false;
+    }
+    // Most of a machine's processes have a pipe or a terminal; few of them read commands from it.
+    let pid = owner.process.pid;
+    let path = executable(pid);
+    let program = identities.of_process(pid, path.as_ref(), &owner.comm, &arguments(pid));
+    program.executes_text()
 }
 
 /// `None` if the process is gone.

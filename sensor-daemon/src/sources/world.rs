@@ -150,7 +150,7 @@ impl World for LiveWorld {
         files
             .opposite(stream)
             .take(HOLDERS_MAX)
-            .map(|owner| self.holder(owner))
+            .map(|owner| self.holder(&owner))
             .collect()
     }
 

@@ -169,7 +169,7 @@ mod tests {
 
     /// Each process with the number of its files.
     fn owners(files: &OpenFiles) -> Vec<(u32, usize)> {
-        let owners = files.owners().iter();
+        let owners = files.owners();
         owners
             .map(|owner| (owner.process.pid, owner.descriptors.len()))
             .collect()
@@ -178,7 +178,8 @@ mod tests {
     #[test]
     fn records_are_read_field_by_field() {
         let files = read(Parts(vec![&sample()])).unwrap();
-        let [first, second] = files.owners() else {
+        let all: Vec<_> = files.owners().collect();
+        let [first, second] = all.as_slice() else {
             panic!("two processes: {:?}", owners(&files))
         };
         assert_eq!(first.process, ProcessId::from_start_ns(12, 35_000_000));
