@@ -126,11 +126,11 @@ impl<W: Write> Replay<W> {
         let due = turn.happen(&mut self.reporting.engine, &self.world);
         // What the kernel side should do was done, or not, when this was recorded.
         self.reporting.engine.take_wishes();
-        due.iter().try_for_each(|incident| self.write(incident))
+        due.into_iter().try_for_each(|incident| self.write(incident))
     }
 
-    fn write(&mut self, incident: &Incident) -> anyhow::Result<()> {
-        if let Some((_, text)) = self.reporting.text(incident, &self.losses) {
+    fn write(&mut self, incident: Incident) -> anyhow::Result<()> {
+        if let Some((_, text)) = self.reporting.text(incident, self.losses) {
             self.out
                 .write_all(text.as_bytes())
                 .context("standard output can't be written to")?;

@@ -12,7 +12,7 @@ use tracing::warn;
 use crate::{
     config,
     detect::{Engine, Incident, Settings, Severity},
-    finding,
+    finding::{self, Report},
     model::{Host, Losses},
 };
 
@@ -103,11 +103,12 @@ pub(super) struct Reporting {
 
 impl Reporting {
     /// An incident's identity and its text, newlines included.
-    pub(super) fn text(&self, incident: &Incident, losses: &Losses) -> Option<(String, String)> {
+    pub(super) fn text(&self, incident: Incident, losses: Losses) -> Option<(String, String)> {
+        let report = Report::new(incident, &self.host, losses);
         let text = if self.human {
-            finding::human(incident, &self.host, losses, self.colour)
+            finding::human(&report, self.colour)
         } else {
-            match serde_json::to_string(&finding::scc(incident, &self.host, losses)) {
+            match serde_json::to_string(&finding::scc(&report)) {
                 Ok(line) => line + "\n",
                 Err(error) => {
                     warn!("a finding can't be written as JSON: {error}");
@@ -115,6 +116,6 @@ impl Reporting {
                 }
             }
         };
-        Some((finding::finding_id(incident, &self.host), text))
+        Some((report.id, text))
     }
 }

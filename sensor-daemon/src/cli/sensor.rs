@@ -317,7 +317,7 @@ impl Sensor {
             recorder.findings(losses, self.reporting.host.boot_unix_ns);
         }
         for incident in incidents {
-            if let Some((id, text)) = self.reporting.text(&incident, &losses) {
+            if let Some((id, text)) = self.reporting.text(incident, losses) {
                 self.stdout.send(id, text);
             }
         }

@@ -1,14 +1,14 @@
 //! What the engine hands out: snapshots of incidents. Plain data with a few derived properties; `finding/` turns it
 //! into text and JSON.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Ancestor, BootTime, Credentials, Direction, Exec, Executable, Hop, ProcessId, Program, Route, Socket, Stream, Text,
 };
 
 /// How bad an incident is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Severity {
     /// Seen in ordinary work too.
@@ -45,7 +45,7 @@ impl Severity {
 }
 
 /// Whether an incident goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
     /// It goes on, as far as is known.
@@ -55,7 +55,7 @@ pub enum State {
 }
 
 /// What kind of takeover it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Technique {
     /// A shell whose input and output are a connection that this host opened.
@@ -100,7 +100,7 @@ impl Technique {
 }
 
 /// What ties a program to the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Link {
     /// Its standard streams are the connection.
@@ -128,7 +128,7 @@ impl Link {
 }
 
 /// Why an incident is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum EndReason {
     /// The last process on its sockets ended.
@@ -152,7 +152,7 @@ impl EndReason {
 }
 
 /// A program that was run on an incident's sockets: an [`Exec`] without what the incident knows already.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Command {
     /// When.
@@ -234,7 +234,7 @@ pub(super) fn cut_arguments(argv: &mut Vec<Text>, mut room: usize) -> bool {
 }
 
 /// One takeover as it stands at [`Incident::updated`].
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Incident {
     /// Counts the snapshots of this incident, from 1.

@@ -8,7 +8,7 @@ use crate::{
     model::{Direction, Host, Losses, Route, Text},
 };
 
-use super::{describe, id::finding_id, time};
+use super::{describe, report::Report, time};
 
 /// The width of a line.
 const COLUMNS: usize = 80;
@@ -22,7 +22,14 @@ const RESET: &str = "\x1b[0m";
 
 /// A few lines, each ended by a newline, and an empty one. Escape sequences only with `colour`.
 #[must_use]
-pub fn human(incident: &Incident, host: &Host, losses: &Losses, colour: bool) -> String {
+pub fn human(report: &Report, colour: bool) -> String {
+    let Report {
+        id,
+        incident,
+        host,
+        losses,
+        ..
+    } = report;
     let mut out = String::new();
     let state = match (incident.state, incident.monitoring_ended, incident.update) {
         (State::Inactive, ..) => "ENDED",
@@ -42,7 +49,7 @@ pub fn human(incident: &Incident, host: &Host, losses: &Losses, colour: bool) ->
         time::of_day(incident.updated, host),
         incident.severity.name(),
         title(incident.technique),
-        &finding_id(incident, host)[..8],
+        &id[..8],
     );
     wrap(&mut out, &describe::sentence(incident));
     for socket in &incident.sockets {

@@ -9,6 +9,7 @@ mod describe;
 mod human;
 mod id;
 mod properties;
+mod report;
 mod scc;
 mod time;
 
@@ -18,5 +19,6 @@ mod tests;
 pub use self::{
     human::human,
     id::finding_id,
+    report::Report,
     scc::{CATEGORY, LINE_MAX, Line, MODULE, scc},
 };

@@ -12,10 +12,10 @@ use serde::Serialize;
 
 use crate::{
     detect::{Command, Incident, Severity, State},
-    model::{Ancestor, Direction, Endpoint, Exec, Hop, Host, Losses, ProgramKind, Socket, Text, Transport},
+    model::{Ancestor, Direction, Endpoint, Exec, Hop, Host, ProgramKind, Socket, Text, Transport},
 };
 
-use super::{clip, describe, id::finding_id, properties::SourceProperties, time};
+use super::{clip, describe, properties::SourceProperties, report::Report, time};
 
 /// The category of every finding.
 pub const CATEGORY: &str = "Execution: Possible Remote Command Execution Detected";
@@ -132,10 +132,16 @@ struct Resource {
     kind: &'static str,
 }
 
-/// The incident as a finding. Serialized by `serde_json::to_string`, it is one line.
+/// The report as a finding. Serialized by `serde_json::to_string`, it is one line.
 #[must_use]
-pub fn scc(incident: &Incident, host: &Host, losses: &Losses) -> Line {
-    let id = finding_id(incident, host);
+pub fn scc(report: &Report) -> Line {
+    let Report {
+        id,
+        incident,
+        host,
+        losses,
+        ..
+    } = report;
     let name = format!("{SOURCE}/findings/{id}");
     let resource = resource(host);
     let shell = Process::of_shell(&incident.shell);

@@ -4,6 +4,7 @@
 //! can be replayed on another.
 
 mod container;
+mod context;
 mod flow;
 mod program;
 mod route;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     container::{Container, ContainerRuntime},
+    context::{Account, Cloud, Context, FileDigest, Pod, Posture},
     flow::Flow,
     program::{Program, ProgramKind},
     route::{Hop, Onward, Route},

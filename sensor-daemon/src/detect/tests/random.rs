@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     detect::{Incident, Link, Severity, State, Technique},
-    finding::{LINE_MAX, finding_id, human, scc},
+    finding::{LINE_MAX, Report, finding_id, human, scc},
     model::{BootTime, Direction, Endpoint, Holder, Host, Losses, Socket, SocketState, Transport},
 };
 
@@ -151,9 +151,10 @@ impl Told {
                 assert!(before.0 <= incident.severity, "severity fell");
                 assert_eq!(before.1 + 1, incident.update, "a snapshot is missing");
             }
-            let line = serde_json::to_string(&scc(&incident, &Host::default(), &Losses::default())).unwrap();
+            let report = Report::new(incident, &Host::default(), Losses::default());
+            let line = serde_json::to_string(&scc(&report)).unwrap();
             assert!(line.len() <= LINE_MAX);
-            assert!(!human(&incident, &Host::default(), &Losses::default(), false).contains('\x1b'));
+            assert!(!human(&report, false).contains('\x1b'));
         }
     }
 }

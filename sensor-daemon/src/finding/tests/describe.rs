@@ -1,7 +1,7 @@
 use super::{
-    exec, host, incident_of, losses, on,
+    exec, incident_of, on,
     relays::{chain, downloaded, popped, terminal},
-    socket,
+    report, socket,
 };
 use crate::{
     detect::{Delivery, Link, Severity},
@@ -108,7 +108,7 @@ fn names_that_a_process_chose_stay_short_and_on_one_line() {
     let sentence = sentence(&incident);
     assert!(sentence.chars().all(|c| !c.is_control()));
     assert!(sentence.chars().count() < 400, "{sentence}");
-    let line = serde_json::to_value(scc(&incident, &host(), &losses())).unwrap();
+    let line = serde_json::to_value(scc(&report(&incident))).unwrap();
     assert_eq!(line["finding"]["sourceProperties"]["execution"]["pathTruncated"], true);
 }
 

@@ -1,7 +1,7 @@
-use super::{exec, host, incident_of, losses, on, reverse_shell, socket};
+use super::{exec, host, incident_of, on, report, reverse_shell, socket};
 use crate::{
     detect::Incident,
-    finding::human,
+    finding::{Report, human},
     model::{Direction, Losses, Text},
 };
 
@@ -16,7 +16,7 @@ fn golden_lines() {
         ],
         false,
     );
-    let shown = human(&incident, &host(), &losses(), false);
+    let shown = human(&report(&incident), false);
     let id = &super::super::finding_id(&incident, &host())[..8];
     assert_eq!(
         shown,
@@ -39,8 +39,7 @@ fn golden_lines() {
 
 #[test]
 fn states() {
-    let first_line =
-        |incident: &Incident| -> String { human(incident, &host(), &losses(), false).lines().take(1).collect() };
+    let first_line = |incident: &Incident| -> String { human(&report(incident), false).lines().take(1).collect() };
     let mut incident = reverse_shell();
     assert!(first_line(&incident).contains(" CRITICAL NEW "));
     incident.monitoring_ended = true;
@@ -63,7 +62,7 @@ fn no_escape_reaches_the_terminal() {
         ancestor.comm = hostile.clone();
         ancestor.program.name = String::new();
     }
-    let shown = human(&incident, &host(), &losses(), false);
+    let shown = human(&report(&incident), false);
     assert!(shown.chars().all(|c| c == '\n' || !c.is_control()), "{shown:?}");
     assert!(!shown.contains('\u{202e}'));
     // Nor does it get lines of its own.
@@ -79,8 +78,8 @@ fn no_escape_reaches_the_terminal() {
 #[test]
 fn colours_only_when_asked_for() {
     let incident = reverse_shell();
-    assert!(human(&incident, &host(), &losses(), true).contains("\x1b[1;97;41mCRITICAL\x1b[0m"));
-    assert!(!human(&incident, &host(), &losses(), false).contains('\x1b'));
+    assert!(human(&report(&incident), true).contains("\x1b[1;97;41mCRITICAL\x1b[0m"));
+    assert!(!human(&report(&incident), false).contains('\x1b'));
 }
 
 #[test]
@@ -89,15 +88,11 @@ fn lines_keep_to_the_width_and_long_lists_to_the_newest() {
     let mut execs = vec![exec(4321, &["bash", "-i"], on(&socket, [true; 3]))];
     execs.extend((0..90).map(|at| exec(5000 + at, &["id", &"x".repeat(300)], on(&socket, [true; 3]))));
     let incident = incident_of(execs, false);
-    let shown = human(
-        &incident,
-        &host(),
-        &Losses {
-            ring_full: 3,
-            ..Losses::default()
-        },
-        false,
-    );
+    let losses = Losses {
+        ring_full: 3,
+        ..Losses::default()
+    };
+    let shown = human(&Report::new(incident, &host(), losses), false);
     assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
     assert!(shown.lines().count() < 20, "{shown}");
     assert!(shown.contains("82 earlier ones not shown"), "{shown}");
@@ -110,7 +105,7 @@ fn a_first_command_of_a_loop_is_shown_once() {
     let mut socket = socket(Direction::Outbound);
     socket.parent_fd = Some(5);
     let incident = incident_of(vec![exec(4321, &["id"], on(&socket, [false, true, true]))], false);
-    let shown = human(&incident, &host(), &losses(), false);
+    let shown = human(&report(&incident), false);
     assert!(!shown.contains("not shown"), "{shown}");
     assert_eq!(shown.matches("4321 id").count(), 1, "{shown}");
 }

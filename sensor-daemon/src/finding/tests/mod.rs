@@ -6,8 +6,10 @@ mod clip;
 mod describe;
 mod human;
 mod relays;
+mod report;
 mod scc;
 
+use super::Report;
 use crate::{
     detect::{Delivery, Engine, Incident, Settings, Severity, World},
     model::{
@@ -35,6 +37,10 @@ impl World for Nobody {
     fn delivered(&self, _: Flow, _: BootTime, _: &[Text]) -> Delivery {
         Delivery::Unwatched
     }
+}
+
+fn report(incident: &Incident) -> Report {
+    Report::new(incident.clone(), &host(), losses())
 }
 
 fn host() -> Host {

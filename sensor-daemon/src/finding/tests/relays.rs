@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{exec, host, losses, scc::written, socket};
+use super::{exec, report, scc::written, socket};
 use crate::{
     detect::{Delivery, Engine, Incident, Settings, Severity, World},
     finding::{describe::sentence, human},
@@ -226,7 +226,7 @@ fn a_shell_that_answers_on_its_errors() {
     assert_eq!(properties["relays"][1]["stream"], "stderr");
     assert_eq!(properties["streams"][1]["carried"], false);
     assert_eq!(properties["streams"][2]["carried"], true);
-    assert!(human(&incident, &host(), &losses(), false).contains("| bash (pid 4321) stderr\n"));
+    assert!(human(&report(&incident), false).contains("| bash (pid 4321) stderr\n"));
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn two_connections_and_many_relays() {
         ),
         "{sentence}"
     );
-    let shown = human(&incident, &host(), &losses(), false);
+    let shown = human(&report(&incident), false);
     assert!(
         shown.contains(
             "
@@ -269,7 +269,7 @@ fn two_connections_and_many_relays() {
 
 #[test]
 fn the_way_of_a_terminal_is_one_line() {
-    let shown = human(&terminal(Delivery::Command), &host(), &losses(), false);
+    let shown = human(&report(&terminal(Delivery::Command)), false);
     assert!(
         shown.contains(
             "
@@ -322,7 +322,7 @@ fn hostile_names_of_relays_stay_in_their_place() {
         );
         let sentence = sentence(&incident);
         assert!(sentence.chars().all(|c| !c.is_control()), "{sentence:?}");
-        let shown = human(&incident, &host(), &losses(), false);
+        let shown = human(&report(&incident), false);
         assert!(shown.chars().all(|c| c == '\n' || !c.is_control()), "{shown:?}");
         assert!(!shown.contains('\u{202e}'));
         let lines: Vec<&str> = shown.lines().skip(1).collect();

@@ -1,15 +1,15 @@
 use serde_json::Value;
 
-use super::{exec, host, incident_of, losses, on, relays, reverse_shell, socket};
+use super::{exec, host, incident_of, on, relays, report, reverse_shell, socket};
 use crate::{
     detect::Incident,
-    finding::{LINE_MAX, finding_id, scc},
+    finding::{LINE_MAX, Report, finding_id, scc},
     model::{Direction, Endpoint, Host, Losses, Text, Transport},
 };
 
 /// The line, and what it says; it has to be one line within its bound.
 pub(super) fn written(incident: &Incident) -> Value {
-    let line = serde_json::to_string(&scc(incident, &host(), &losses())).unwrap();
+    let line = serde_json::to_string(&scc(&report(incident))).unwrap();
     assert!(line.len() <= LINE_MAX, "{} bytes", line.len());
     assert!(!line.contains('\n'));
     serde_json::from_str(&line).unwrap()
@@ -30,7 +30,7 @@ fn golden_reverse_shell() {
         ring_full: 2,
         ..Losses::default()
     };
-    let line = serde_json::to_value(scc(&incident, &host(), &losses)).unwrap();
+    let line = serde_json::to_value(scc(&Report::new(incident, &host(), losses))).unwrap();
     let expected: Value = serde_json::from_str(&include_str!("reverse_shell.json").replace("ID", &id)).unwrap();
     assert_eq!(line, expected);
 }

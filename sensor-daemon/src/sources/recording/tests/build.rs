@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     detect::{Delivery, Engine, Settings, Severity, World},
-    finding::scc,
+    finding::{Report, scc},
     model::{
         Act, Ancestor, BootTime, Cgroup, Credentials, Descriptor, Direction, Endpoint, Exec, Executable, Exit, Flow,
         Holder, Host, Losses, Namespaces, Observation, ProcessId, Program, ProgramKind, Socket, SocketClosed,
@@ -256,7 +256,7 @@ pub(super) fn recorded(seed: u64, turns: usize, min_severity: Severity) -> (Vec<
         host.boot_unix_ns += random.pick(&[0, 0, 0, 5_000_000_000]);
         recorder.findings(losses, host.boot_unix_ns);
         for incident in due {
-            lines.push(serde_json::to_string(&scc(&incident, &host, &losses)).unwrap());
+            lines.push(serde_json::to_string(&scc(&Report::new(incident, &host, losses))).unwrap());
         }
     }
     recorder.flush();
@@ -277,7 +277,7 @@ pub(super) fn replayed(recording: &[u8], min_severity: Severity) -> (Vec<String>
         losses = turn.losses.unwrap_or(losses);
         host.boot_unix_ns = turn.boot_unix_ns.unwrap_or(host.boot_unix_ns);
         for incident in turn.turn.happen(&mut engine, &world) {
-            lines.push(serde_json::to_string(&scc(&incident, &host, &losses)).unwrap());
+            lines.push(serde_json::to_string(&scc(&Report::new(incident, &host, losses))).unwrap());
         }
         engine.take_wishes();
     }

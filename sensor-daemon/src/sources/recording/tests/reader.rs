@@ -9,7 +9,7 @@ use std::{
 use super::build::{Random, host, recorded};
 use crate::{
     detect::{Engine, Settings, Severity},
-    finding::{human, scc},
+    finding::{Report, human, scc},
     model::{BootTime, Losses},
     sources::recording::{Ending, LINE_MAX, Line, Reader, RecordedTurn, RecordedWorld, Recorder, Turn},
 };
@@ -134,8 +134,9 @@ fn any_byte_may_be_wrong() {
                     world.turn(&mut turn);
                     for incident in turn.turn.happen(&mut engine, &world) {
                         let losses = Losses::default();
-                        serde_json::to_string(&scc(&incident, &host, &losses)).unwrap();
-                        told += usize::from(!human(&incident, &host, &losses, false).contains('\x1b'));
+                        let report = Report::new(incident, &host, losses);
+                        serde_json::to_string(&scc(&report)).unwrap();
+                        told += usize::from(!human(&report, false).contains('\x1b'));
                     }
                     engine.take_wishes();
                 }
