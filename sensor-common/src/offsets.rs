@@ -90,8 +90,10 @@ offsets! {
     signal_live: required "signal_struct"."live.counter";
     files_fdt: required "files_struct"."fdt";
     files_fd_array: required "files_struct"."fd_array";
+    files_open_fds: required "files_struct"."open_fds_init";
     fdt_fd: required "fdtable"."fd";
     fdt_max_fds: required "fdtable"."max_fds";
+    fdt_open_fds: required "fdtable"."open_fds";
     file_inode: required "file"."f_inode";
     file_op: required "file"."f_op";
     file_mode: required "file"."f_mode";

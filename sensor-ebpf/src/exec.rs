@@ -13,10 +13,10 @@ use sensor_common::record::{
 };
 
 use crate::{
-    kernel::{self, Bprm, CgroupNode, Fault, File, Files, Task},
-    maps::{self, FD_BLOCK, Scratch, Stage},
+    kernel::{self, Bprm, CgroupNode, Fault, File, Files, Operations, Task},
+    maps::{self, FD_BLOCK, Handover, Scratch, Stage},
     path::{self, End},
-    streams,
+    streams::{self, Kind},
     tail::Tail,
 };
 
@@ -31,17 +31,20 @@ const HUGETLBFS_MAGIC: u64 = 0x9584_58f6;
 pub fn observe(ctx: &BtfTracePointContext, task: Task) {
     maps::count(|counters| counters.execs_seen += 1);
     match look_at(task.files()) {
-        Ok((Look::Plain, _)) => {}
-        Ok((look, files)) => {
+        Ok(None) => {}
+        Ok(Some(Look { kinds, files })) => {
             if let Some(scratch) = maps::scratch() {
                 // SAFETY: this CPU's map value; no other program uses it meanwhile.
                 unsafe {
-                    (*scratch).files = files;
-                    (*scratch).record.reason = reason::SOCKET;
-                    (*scratch).record.exe_kind = file_kind::OTHER;
-                    (*scratch).held_count = 0;
+                    (*scratch).handover = Handover {
+                        files,
+                        stdin_is_piped: kinds[0] == Kind::Piped,
+                        reason: reason::SOCKET,
+                        exe_kind: file_kind::OTHER,
+                        held_count: 0,
+                    };
                 }
-                let stage = if look == Look::Network {
+                let stage = if kinds.contains(&Kind::Network) {
                     Stage::DescribeProcess
                 } else {
                     Stage::ConsiderPiped
@@ -60,31 +63,25 @@ pub fn observe(ctx: &BtfTracePointContext, task: Task) {
     }
 }
 
-/// What the hot path sees.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Look {
-    /// Files and devices.
-    Plain,
-    /// A pipe, a pseudo-terminal or a UNIX socket is among the streams.
-    Piped,
-    /// A network socket is.
-    Network,
+/// What was found in a look at the standard streams.
+struct Look {
+    kinds: [Kind; 3],
+    files: [File; 3],
 }
 
-/// Looks at the standard streams; they come along unless they are plain.
+/// Looks at the standard streams; none if all are plain.
 #[inline(always)]
-fn look_at(files: Files) -> Result<(Look, [File; 3]), Fault> {
-    if streams::may_have_socket(files)? {
-        let files = files.standard_streams()?;
-        if streams::has_network_socket(&files)? {
-            return Ok((Look::Network, files));
-        }
+fn look_at(files: Files) -> Result<Option<Look>, Fault> {
+    let operations = files.standard_stream_operations()?;
+    if operations
+        .iter()
+        .all(|&address| kernel::operations(address) == Operations::Plain)
+    {
+        return Ok(None);
     }
-    let [stdin, stdout, stderr] = files.standard_stream_types()?;
-    if streams::is_piped(stdin) || streams::is_piped(stdout) || streams::is_piped(stderr) {
-        return Ok((Look::Piped, files.standard_streams()?));
-    }
-    Ok((Look::Plain, [File(0); 3]))
+    let files = files.standard_streams()?;
+    let kinds = streams::kinds(&files, &operations)?;
+    Ok((kinds != [Kind::Plain; 3]).then_some(Look { kinds, files }))
 }
 
 /// Second stage: the process, its streams, its parents.
@@ -92,7 +89,10 @@ fn look_at(files: Files) -> Result<(Look, [File; 3]), Fault> {
 pub fn describe_process(ctx: &BtfTracePointContext, task: Task) {
     let Some(scratch) = maps::scratch() else { return };
     // SAFETY: this CPU's map value; no other program uses it meanwhile.
-    let (record, files) = unsafe { (&mut (*scratch).record, (*scratch).files) };
+    let (record, handover) = unsafe { (&mut (*scratch).record, &(*scratch).handover) };
+    let files = handover.files;
+    record.reason = handover.reason;
+    record.exe_kind = handover.exe_kind;
 
     record.header = maps::header(record::KIND_EXEC);
     record.tgid = task.tgid();

@@ -8,7 +8,7 @@ use sensor_common::record::{OpenFileRecord, stream_kind};
 
 use crate::{
     exec::EMPTY_STREAM,
-    kernel::{File, Task, seq_of_iterator},
+    kernel::{self, Operations, Task, TypedFile, seq_of_iterator},
     maps, streams,
 };
 
@@ -38,13 +38,21 @@ pub fn write(ctx: *const TaskFileContext) {
     if task.is_null() || file.is_null() {
         return;
     }
-    let (task, file) = (Task::from_context(task), File(file as u64));
-    if !streams::carries_bytes(file) {
-        return;
-    }
+    let (task, file) = (Task::from_context(task), TypedFile::from_context(file));
     let mut stream = EMPTY_STREAM;
-    if streams::describe(file, &mut stream).is_err() {
-        maps::count(|counters| counters.read_failed_socket += 1);
+    match kernel::operations(file.operations()) {
+        Operations::Plain => return,
+        // Most of what is open on a busy machine.
+        Operations::Pipe => streams::describe_pipe(file, &mut stream),
+        Operations::Socket | Operations::Unknown => {
+            let file = file.untyped();
+            if !streams::carries_bytes(file) {
+                return;
+            }
+            if streams::describe(file, &mut stream).is_err() {
+                maps::count(|counters| counters.read_failed_socket += 1);
+            }
+        }
     }
     if stream.kind == stream_kind::OTHER || stream.kind == stream_kind::OTHER_SOCKET {
         return;

@@ -71,19 +71,32 @@ pub struct Scratch {
     pub tail_len: u64,
     /// Where the path walk is.
     pub place: Path,
-    /// The standard streams.
-    pub files: [File; 3],
+    /// What the first stages tell the later ones.
+    pub handover: Handover,
     /// A block of the parent's table of `struct file *`.
     pub parent_files: [u64; FD_BLOCK],
     /// The parent's connected sockets, and their descriptors.
     pub held_files: [File; HELD_MAX],
     pub held_fds: [u32; HELD_MAX],
-    /// How many there are.
-    pub held_count: u32,
     /// What they are.
     pub held: [StreamRecord; HELD_MAX],
     /// The beginning of the arguments.
     pub argv_start: [u8; ARGV_LOOK],
+}
+
+/// Kept together: each cache line that the first stages touch costs as much as all that they compute.
+#[repr(C)]
+pub struct Handover {
+    /// The standard streams.
+    pub files: [File; 3],
+    /// The first of them is a pipe, a terminal or a UNIX socket.
+    pub stdin_is_piped: bool,
+    /// Why user space has to hear of the exec.
+    pub reason: u32,
+    /// What the executed file is, if a stage looked.
+    pub exe_kind: u32,
+    /// How many of the parent's connections were found.
+    pub held_count: u32,
 }
 
 /// Bytes of the arguments that the kernel side looks at itself. A power of two.

@@ -12,43 +12,49 @@ use sensor_common::record::{FileKey, HELD_MAX, PARENT_FDS_MAX, StreamRecord, fil
 
 use crate::{
     exec::EMPTY_STREAM,
-    kernel::{self, Bprm, File, Task},
-    maps::{self, ARGV_LOOK, FD_BLOCK, Scratch, Stage},
+    kernel::{self, Bprm, File, Task, TypedFile},
+    maps::{self, ARGV_LOOK, Scratch, Stage},
     streams,
 };
 
-/// Blocks of the parent's descriptors that are searched for connections.
-const BLOCKS: usize = 2;
+/// Blocks of 64 of the parent's descriptors that are searched for connections.
+const BLOCKS: u32 = 2;
+/// Entries of a table that are copied at once.
+const LINE: u32 = 8;
 
 /// Decides whether user space has to hear of this exec.
 #[inline(always)]
 pub fn consider(ctx: &BtfTracePointContext, task: Task, bprm: Bprm) {
     let Some(scratch) = maps::scratch() else { return };
     // SAFETY: this CPU's map value; no other program uses it meanwhile.
-    let (record, stdin) = unsafe { (&mut (*scratch).record, (*scratch).files[0]) };
+    let handover = unsafe { &mut (*scratch).handover };
     let mut reason = 0;
-    bprm.executable().key(&mut record.exe_key);
-    let kind = maps::file_kind(&record.exe_key);
-    if kind != file_kind::OTHER
-        && bprm.script_name().is_none()
-        && stdin_is_piped(stdin)
-        && may_read_commands(scratch, task, kind)
-    {
-        reason |= reason::PIPED_SHELL;
-    }
+    let mut kind = file_kind::UNKNOWN;
     let parent = task.parent().group_leader();
+    // The cheapest question first, since it has the same answer nearly always.
+    let connected = find_connections(scratch, parent);
+    let shell_is_possible = handover.stdin_is_piped && bprm.script_name().is_none();
     let marks = maps::marks(parent.tgid(), parent.start_ns());
     if marks & process_mark::SESSION != 0 {
         reason |= reason::SESSION;
     }
-    if (reason != 0 || kind != file_kind::OTHER || marks & process_mark::CONNECTED != 0 || may_be_interpreter(parent))
-        && find_connections(scratch, parent)
+    if connected || shell_is_possible || reason != 0 {
+        kind = file_kind(bprm.executable());
+        if shell_is_possible && kind != file_kind::OTHER && may_read_commands(scratch, task, kind) {
+            reason |= reason::PIPED_SHELL;
+        }
+    }
+    if connected
+        && (reason != 0
+            || kind != file_kind::OTHER
+            || marks & process_mark::CONNECTED != 0
+            || may_be_interpreter(parent))
     {
         reason |= reason::HOLDER;
     }
     if reason != 0 {
-        record.reason = reason;
-        record.exe_kind = kind;
+        handover.reason = reason;
+        handover.exe_kind = kind;
         maps::next_stage(ctx, Stage::DescribeProcess);
     }
 }
@@ -72,7 +78,7 @@ fn describe_one<const INDEX: usize>(scratch: *mut Scratch) {
     // SAFETY: fields of this CPU's map value.
     let (length, file, fd, held) = unsafe {
         (
-            core::ptr::read_volatile(&raw const (*scratch).held_count),
+            core::ptr::read_volatile(&raw const (*scratch).handover.held_count),
             core::ptr::read_volatile(&raw const (*scratch).held_files[INDEX]),
             core::ptr::read_volatile(&raw const (*scratch).held_fds[INDEX]),
             &mut (*scratch).held[INDEX],
@@ -97,17 +103,17 @@ fn set_parent_fd(held: &mut StreamRecord, fd: u32) {
 /// Not for sure if its file has not been seen yet.
 #[inline(always)]
 fn may_be_interpreter(process: Task) -> bool {
-    let mut key = FileKey::default();
-    let Some(file) = process.executable() else {
-        return false;
-    };
-    file.key(&mut key);
-    maps::file_kind(&key) != file_kind::OTHER
+    process
+        .executable()
+        .is_some_and(|file| file_kind(file) != file_kind::OTHER)
 }
 
+/// What a file was found to be.
 #[inline(always)]
-fn stdin_is_piped(stdin: File) -> bool {
-    stdin.0 != 0 && streams::is_piped(stdin.file_type())
+fn file_kind(file: TypedFile) -> u32 {
+    let mut key = FileKey::default();
+    file.key(&mut key);
+    maps::file_kind(&key)
 }
 
 /// Whether the first argument leaves open that commands are read from standard input. User space reads the whole list;
@@ -156,43 +162,69 @@ fn may_read_commands(scratch: *mut Scratch, task: Task, kind: u32) -> bool {
 /// Looks for network connections among the parent's descriptors; whether there are any.
 #[inline(always)]
 fn find_connections(scratch: *mut Scratch, parent: Task) -> bool {
-    // SAFETY: fields of this CPU's map value.
-    let (block, length) = unsafe { (&raw mut (*scratch).parent_files, &raw mut (*scratch).held_count) };
     let sockets = kernel::socket_operations();
-    let Some((descriptors, size)) = parent.files().table() else {
+    let files = parent.files();
+    let Some((descriptors, size)) = files.table() else {
         return false;
     };
     if sockets == 0 {
         return false;
     }
-    for number in 0..BLOCKS {
-        let first = number * FD_BLOCK;
-        // SAFETY: `block` has room for what is copied, and a table's size is a multiple of the block's.
-        let copied = unsafe { kernel::copy(block.cast(), (FD_BLOCK * 8) as u32, descriptors + (first * 8) as u64) };
-        if size < (first + FD_BLOCK) as u32 || copied.is_err() {
-            break;
+    if files.is_embedded(descriptors) {
+        let mut open = files.embedded_open();
+        for fd in 0..64 {
+            if open == 0 {
+                break;
+            }
+            if open & 1 != 0 {
+                let (file, operations) = files.embedded(fd);
+                if operations == sockets {
+                    keep_connection(scratch, file, fd);
+                }
+            }
+            open >>= 1;
         }
-        for index in 0..FD_BLOCK {
-            // SAFETY: an entry of the array. Volatile, so that the loop stays one.
-            let file = File(unsafe { core::ptr::read_volatile(block.cast::<u64>().add(index)) });
-            if file.operations() == sockets {
-                keep_connection(scratch, file, (first + index) as u32);
+    } else {
+        for number in 0..BLOCKS {
+            let first = number * 64;
+            if size >= first + 64 {
+                find_in_table(scratch, sockets, files.open(number), descriptors, first);
             }
         }
     }
     // SAFETY: a field of this CPU's map value.
-    unsafe { core::ptr::read_volatile(length) != 0 }
+    unsafe { core::ptr::read_volatile(&raw const (*scratch).handover.held_count) != 0 }
+}
+
+/// Looks at the descriptors from `first` on of which a bit of `open` is set. Copies as many at once as share a cache line.
+#[inline(always)]
+fn find_in_table(scratch: *mut Scratch, sockets: u64, mut open: u64, descriptors: u64, first: u32) {
+    for line in 0..64 / LINE {
+        if open == 0 {
+            break;
+        }
+        if open & ((1 << LINE) - 1) != 0 {
+            let fd = first + line * LINE;
+            let files = File::entries(descriptors, fd);
+            for (index, file) in files.into_iter().enumerate() {
+                if open >> index & 1 != 0 && file.operations() == sockets {
+                    keep_connection(scratch, file, fd + index as u32);
+                }
+            }
+        }
+        open >>= LINE;
+    }
 }
 
 #[inline(always)]
 fn keep_connection(scratch: *mut Scratch, file: File, fd: u32) {
     // SAFETY: fields of this CPU's map value; the comparison keeps the index within the arrays.
     unsafe {
-        let length = core::ptr::read_volatile(&raw const (*scratch).held_count) as usize;
+        let length = core::ptr::read_volatile(&raw const (*scratch).handover.held_count) as usize;
         if length < HELD_MAX && streams::is_connected(file) {
             core::ptr::write_volatile((&raw mut (*scratch).held_files).cast::<File>().add(length), file);
             core::ptr::write_volatile((&raw mut (*scratch).held_fds).cast::<u32>().add(length), fd);
-            core::ptr::write_volatile(&raw mut (*scratch).held_count, length as u32 + 1);
+            core::ptr::write_volatile(&raw mut (*scratch).handover.held_count, length as u32 + 1);
         }
     }
 }

@@ -1,10 +1,10 @@
-//! What a descriptor is. `may_have_socket` and `is_piped` are the questions asked of every exec on the machine; the rest
-//! runs for the few that they hold for.
+//! What a descriptor is. `kinds` is the question asked of every exec on the machine with a stream that is not known to be
+//! plain; the rest runs for the few that it holds for.
 
 use sensor_common::record::{StreamRecord, stream_kind};
 
 use crate::{
-    kernel::{self, Fault, File, FileType, Files, Sock},
+    kernel::{self, Fault, File, FileType, Operations, Sock, TypedFile},
     maps,
 };
 
@@ -26,25 +26,76 @@ const S_IFIFO: u16 = 0o010_000;
 // include/uapi/linux/magic.h
 const PIPEFS_MAGIC: u64 = 0x5049_5045;
 
-/// Whether one of the three streams may be a socket: all that most execs are asked.
-#[inline(always)]
-pub fn may_have_socket(files: Files) -> Result<bool, Fault> {
-    let sockets = kernel::socket_operations();
-    if sockets == 0 {
-        return Ok(true);
-    }
-    let [stdin, stdout, stderr] = files.standard_stream_operations()?;
-    Ok(stdin == sockets || stdout == sockets || stderr == sockets)
+/// What a standard stream is, as far as every exec is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Closed, a file, a device.
+    Plain,
+    /// A pipe, a UNIX socket, a pseudo-terminal: bytes of another process can come through it.
+    Piped,
+    /// A socket that a network peer can be at.
+    Network,
 }
 
-/// Whether one of the three streams is a socket that a network peer can be at. Descriptors that share an open file, as
-/// those of most programs do, are looked at once.
+/// What the three streams are. Those that share an open file, as those of most programs do, are looked at once.
 #[inline(always)]
-pub fn has_network_socket(files: &[File; 3]) -> Result<bool, Fault> {
-    let [stdin, stdout, stderr] = *files;
-    Ok(is_network_socket(stdin)?
-        || (stdout != stdin && is_network_socket(stdout)?)
-        || (stderr != stdout && stderr != stdin && is_network_socket(stderr)?))
+pub fn kinds(files: &[File; 3], operations: &[u64; 3]) -> Result<[Kind; 3], Fault> {
+    let stdin = kind(files[0], operations[0])?;
+    let stdout = if files[1] == files[0] {
+        stdin
+    } else {
+        kind(files[1], operations[1])?
+    };
+    let stderr = if files[2] == files[1] {
+        stdout
+    } else if files[2] == files[0] {
+        stdin
+    } else {
+        kind(files[2], operations[2])?
+    };
+    Ok([stdin, stdout, stderr])
+}
+
+#[inline(always)]
+fn kind(file: File, operations: u64) -> Result<Kind, Fault> {
+    match kernel::operations(operations) {
+        Operations::Plain => return Ok(Kind::Plain),
+        Operations::Pipe => return Ok(Kind::Piped),
+        Operations::Socket | Operations::Unknown => {}
+    }
+    let inode = file.inode()?;
+    match inode.mode()? & S_IFMT {
+        S_IFSOCK => {
+            let Some(sock) = file.socket()? else {
+                return Ok(Kind::Plain);
+            };
+            kernel::learn(file, Operations::Socket);
+            Ok(match sock.family()? {
+                AF_INET | AF_INET6 | AF_VSOCK => Kind::Network,
+                _ => Kind::Piped,
+            })
+        }
+        S_IFIFO => {
+            kernel::learn(file, Operations::Pipe);
+            Ok(Kind::Piped)
+        }
+        S_IFREG => {
+            kernel::learn(file, Operations::Plain);
+            Ok(Kind::Plain)
+        }
+        S_IFCHR => {
+            let rdev = inode.rdev();
+            if rdev >> 20 == MEMORY_DEVICES {
+                kernel::learn(file, Operations::Plain);
+            }
+            Ok(if is_pseudo_terminal(rdev) {
+                Kind::Piped
+            } else {
+                Kind::Plain
+            })
+        }
+        _ => Ok(Kind::Plain),
+    }
 }
 
 /// Whether bytes from another process can come through this: a pipe, a UNIX socket, a pseudo-terminal.
@@ -72,20 +123,6 @@ pub fn is_connected(file: File) -> bool {
     matches!(sock.family(), Ok(AF_INET | AF_INET6 | AF_VSOCK)) && CONNECTED >> (sock.state() & 31) & 1 != 0
 }
 
-#[inline(always)]
-fn is_network_socket(file: File) -> Result<bool, Fault> {
-    if file.0 == 0 || file.inode()?.mode()? & S_IFMT != S_IFSOCK {
-        return Ok(false);
-    }
-    let Some(sock) = file.socket()? else {
-        return Ok(false);
-    };
-    if kernel::socket_operations() == 0 {
-        kernel::learn_socket_operations(file);
-    }
-    Ok(matches!(sock.family()?, AF_INET | AF_INET6 | AF_VSOCK))
-}
-
 /// Whether bytes from another process can come through this, or go to one: a pipe, a socket, either side of a
 /// pseudo-terminal.
 #[inline(always)]
@@ -111,6 +148,25 @@ pub fn classify(file: File, stream: &mut StreamRecord) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Fills in what one pipe or FIFO is.
+#[inline(always)]
+pub fn describe_pipe(file: TypedFile, stream: &mut StreamRecord) {
+    let (device, magic) = file.file_system();
+    stream.kind = pipe_kind(magic);
+    stream.fs_dev = device;
+    stream.inode = file.inode_number();
+    stream.mode = file.access();
+}
+
+#[inline(always)]
+fn pipe_kind(magic: u64) -> u32 {
+    if magic == PIPEFS_MAGIC {
+        stream_kind::PIPE
+    } else {
+        stream_kind::FIFO
+    }
+}
+
 /// Fills in what one stream is.
 #[inline(always)]
 pub fn describe(file: File, stream: &mut StreamRecord) -> Result<(), Fault> {
@@ -131,11 +187,7 @@ pub fn describe(file: File, stream: &mut StreamRecord) -> Result<(), Fault> {
         S_IFIFO => {
             let (device, magic) = inode.file_system()?;
             stream.fs_dev = device;
-            stream.kind = if magic == PIPEFS_MAGIC {
-                stream_kind::PIPE
-            } else {
-                stream_kind::FIFO
-            };
+            stream.kind = pipe_kind(magic);
         }
         S_IFCHR => {
             stream.rdev = inode.rdev();
@@ -214,6 +266,9 @@ fn is_terminal(rdev: u32) -> bool {
 fn is_pseudo_terminal(rdev: u32) -> bool {
     matches!(rdev >> 20, 136..=143)
 }
+
+/// Major of `/dev/null`, `/dev/zero` and the like (include/uapi/linux/major.h: MEM_MAJOR).
+const MEMORY_DEVICES: u32 = 1;
 
 /// Major 5, minor 2: `/dev/ptmx`.
 const PTMX: u32 = 5 << 20 | 2;

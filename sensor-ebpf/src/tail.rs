@@ -76,7 +76,7 @@ impl Tail {
     #[inline(always)]
     pub fn held_count(&self) -> u32 {
         // SAFETY: a field of this CPU's map value.
-        unsafe { core::ptr::read_volatile(&raw const (*self.0).held_count) }
+        unsafe { core::ptr::read_volatile(&raw const (*self.0).handover.held_count) }
     }
 
     /// Appends one of them; `index` is below `HELD_MAX`.

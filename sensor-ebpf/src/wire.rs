@@ -70,43 +70,50 @@ fn keep(ctx: &SkBuffContext, payload: u32, sample: *mut Sample) {
     }
 }
 
+/// Read where they lie: the headers are in the linear part of a packet that has come so far.
 #[inline(always)]
 fn headers(ctx: &SkBuffContext) -> Option<Headers> {
     // SAFETY: a member of the context, in network byte order.
     let protocol = u16::from_be(unsafe { (*ctx.skb.skb).protocol } as u16);
     let (from, protocol, transport) = match protocol {
         ETH_P_IP => {
-            let version_and_length: u8 = ctx.load(0).ok()?;
-            let protocol: u8 = ctx.load(9).ok()?;
-            let source: [u8; 4] = ctx.load(12).ok()?;
-            let mut from = [0; 16];
-            from[10] = 0xff;
-            from[11] = 0xff;
-            from[12] = source[0];
-            from[13] = source[1];
-            from[14] = source[2];
-            from[15] = source[3];
-            (from, protocol, u32::from(version_and_length & 0xf) * 4)
+            let version_and_length: u8 = load(ctx, 0)?;
+            let protocol: u8 = load(ctx, 9)?;
+            let [a, b, c, d]: [u8; 4] = load(ctx, 12)?;
+            let from = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d];
+            (from, protocol, usize::from(version_and_length & 0xf) * 4)
         }
         // Extension headers are left out: no implementation puts them before TCP unasked.
-        ETH_P_IPV6 => (ctx.load(8).ok()?, ctx.load(6).ok()?, 40),
+        ETH_P_IPV6 => (load(ctx, 8)?, load(ctx, 6)?, 40),
         _ => return None,
     };
-    let from_port = u16::from_be(ctx.load(transport as usize).ok()?);
-    let to_port = u16::from_be(ctx.load(transport as usize + 2).ok()?);
+    let [from_port, to_port]: [u16; 2] = load(ctx, transport)?;
     let payload = match protocol {
         IPPROTO_TCP => {
-            let offset: u8 = ctx.load(transport as usize + 12).ok()?;
-            transport + u32::from(offset >> 4) * 4
+            let offset: u8 = load(ctx, transport + 12)?;
+            transport as u32 + u32::from(offset >> 4) * 4
         }
-        IPPROTO_UDP => transport + 8,
+        IPPROTO_UDP => transport as u32 + 8,
         _ => return None,
     };
     Some(Headers {
         from,
-        from_port,
-        to_port,
+        from_port: u16::from_be(from_port),
+        to_port: u16::from_be(to_port),
         protocol,
         payload,
     })
+}
+
+/// Bytes of the packet from `offset` on.
+#[inline(always)]
+fn load<T: Copy>(ctx: &SkBuffContext, offset: usize) -> Option<T> {
+    // SAFETY: members of the context.
+    let (data, end) = unsafe { ((*ctx.skb.skb).data as usize, (*ctx.skb.skb).data_end as usize) };
+    let start = data + offset;
+    if start + size_of::<T>() > end {
+        return None;
+    }
+    // SAFETY: within the packet, as the verifier checks too; any bytes are a `T` of those asked for.
+    Some(unsafe { core::ptr::read_unaligned(start as *const T) })
 }

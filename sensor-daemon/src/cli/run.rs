@@ -75,6 +75,7 @@ async fn watch_until_told(options: &Options, recording: Option<&Path>, kernel_lo
     if kernel_log {
         forward_kernel_log(&mut programs)?;
     }
+    // Parsing the kernel's types took a few times what the sensor needs from then on.
     release_memory();
     let (stdout, mut stdout_failure) = stdout::start().context("the output thread could not be started")?;
     let min_severity = settings.min_severity;
@@ -86,6 +87,7 @@ async fn watch_until_told(options: &Options, recording: Option<&Path>, kernel_lo
 
     self_test(&mut sensor, &mut events).await?;
     sensor.look_at_start(events.get_mut());
+    release_memory();
     info!(
         host = sensor.host().hostname,
         kernel = sensor.host().kernel,
@@ -197,10 +199,10 @@ fn forward_kernel_log(programs: &mut ebpf::Programs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gives back what parsing the kernel's types took: a few times what the sensor needs from then on.
+/// Gives back what was freed and the C library keeps for the next.
 fn release_memory() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: has no precondition; other threads do not exist yet.
+    // SAFETY: has no precondition.
     unsafe {
         libc::malloc_trim(0);
     }

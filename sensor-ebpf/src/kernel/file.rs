@@ -32,20 +32,13 @@ impl Files {
 
     /// Operations (`struct file_operations *`) of descriptors 0, 1 and 2; zero where closed.
     ///
-    /// By loads alone while the table is the one that is part of `files_struct` (a load through null reads as zero).
-    /// A process that ever held descriptor 64 or higher, as every child of a bash script did, has another table, which
-    /// the verifier can't follow.
+    /// By loads alone while the table is the embedded one.
     #[inline(always)]
     pub fn standard_stream_operations(self) -> Result<[u64; 3], Fault> {
         let (descriptors, _) = self.table().ok_or(Fault)?;
-        let embedded = offset!(files_fd_array);
-        if descriptors == self.0 as u64 + u64::from(embedded) {
-            let operations = |offset| direct(direct::<*const u8>(self.0, offset), offset!(file_op));
-            return Ok([
-                operations(embedded),
-                operations(embedded + 8),
-                operations(embedded + 16),
-            ]);
+        if self.is_embedded(descriptors) {
+            let operations = |fd| self.embedded(fd).1;
+            return Ok([operations(0), operations(1), operations(2)]);
         }
         let [stdin, stdout, stderr]: [File; 3] = probe(descriptors, 0)?;
         let of_stdin = stdin.operations();
@@ -58,43 +51,85 @@ impl Files {
         Ok([of_stdin, of_stdout, of_stderr])
     }
 
-    /// What descriptors 0, 1 and 2 are; zeros where closed. By loads alone in the same case.
+    /// Whether this array of descriptors is the one of 64 (`NR_OPEN_DEFAULT`) that is part of `files_struct`, where the
+    /// verifier can follow its entries. A process that ever held descriptor 64 or higher, as every child of a bash script
+    /// did, has another.
     #[inline(always)]
-    pub fn standard_stream_types(self) -> Result<[FileType; 3], Fault> {
-        let (descriptors, _) = self.table().ok_or(Fault)?;
-        let embedded = offset!(files_fd_array);
-        if descriptors == self.0 as u64 + u64::from(embedded) {
-            let type_of = |offset| {
-                let file: *const u8 = direct(self.0, offset);
-                let inode: *const u8 = direct(file, offset!(file_inode));
-                FileType {
-                    mode: direct(inode, offset!(inode_mode)),
-                    rdev: direct(inode, offset!(inode_rdev)),
-                }
-            };
-            return Ok([type_of(embedded), type_of(embedded + 8), type_of(embedded + 16)]);
-        }
-        let [stdin, stdout, stderr]: [File; 3] = probe(descriptors, 0)?;
-        let of_stdin = stdin.file_type();
-        let of_stdout = if stdout == stdin { of_stdin } else { stdout.file_type() };
-        let of_stderr = if stderr == stdout {
-            of_stdout
-        } else {
-            stderr.file_type()
-        };
-        Ok([of_stdin, of_stdout, of_stderr])
+    pub fn is_embedded(self, descriptors: u64) -> bool {
+        descriptors == self.0 as u64 + u64::from(offset!(files_fd_array))
+    }
+
+    /// An entry of the embedded array and its operations; zeros where closed (a load through null reads as zero).
+    #[inline(always)]
+    pub fn embedded(self, fd: u32) -> (File, u64) {
+        let file: *const u8 = direct(self.0, offset!(files_fd_array) + fd * 8);
+        (File(file as u64), direct(file, offset!(file_op)))
+    }
+
+    /// Which entries of the embedded array are open, bit by bit.
+    #[inline(always)]
+    pub fn embedded_open(self) -> u64 {
+        direct(self.0, offset!(files_open_fds))
+    }
+
+    /// Which of the 64 entries from `number * 64` on are open, in any array that has so many.
+    #[inline(always)]
+    pub fn open(self, number: u32) -> u64 {
+        let table: *const u8 = direct(self.0, offset!(files_fdt));
+        let words: u64 = direct(table, offset!(fdt_open_fds));
+        probe_or_zero(words, number * 8)
     }
 }
 
-/// `struct file` of a program that runs or is about to, typed.
+/// `struct file`, typed: of a program that runs or is about to, or as an iterator gives it. All by loads alone.
 #[derive(Clone, Copy)]
-pub struct ExecutableFile(pub(super) *const u8);
+pub struct TypedFile(pub(super) *const u8);
 
-impl ExecutableFile {
-    /// Fills in what tells this file from others, and from itself before it was written to. By loads alone.
+impl TypedFile {
+    #[inline(always)]
+    pub fn from_context(pointer: *const u8) -> Self {
+        Self(pointer)
+    }
+
+    /// The same by address.
+    #[inline(always)]
+    pub fn untyped(self) -> File {
+        File(self.0 as u64)
+    }
+
+    /// Address of its `struct file_operations`.
+    #[inline(always)]
+    pub fn operations(self) -> u64 {
+        direct(self.0, offset!(file_op))
+    }
+
+    /// `FMODE_READ` (1) and `FMODE_WRITE` (2).
+    #[inline(always)]
+    pub fn access(self) -> u8 {
+        (direct::<u32>(self.0, offset!(file_mode)) & 3) as u8
+    }
+
+    #[inline(always)]
+    pub fn inode_number(self) -> u64 {
+        direct(self.inode(), offset!(inode_ino))
+    }
+
+    /// Device and magic number of its file system.
+    #[inline(always)]
+    pub fn file_system(self) -> (u32, u64) {
+        let sb: *const u8 = direct(self.inode(), offset!(inode_sb));
+        (direct(sb, offset!(sb_dev)), direct(sb, offset!(sb_magic)))
+    }
+
+    #[inline(always)]
+    fn inode(self) -> *const u8 {
+        direct(self.0, offset!(file_inode))
+    }
+
+    /// Fills in what tells this file from others, and from itself before it was written to.
     #[inline(always)]
     pub fn key(self, key: &mut FileKey) {
-        let inode: *const u8 = direct(self.0, offset!(file_inode));
+        let inode = self.inode();
         let sb: *const u8 = direct(inode, offset!(inode_sb));
         key.inode = direct(inode, offset!(inode_ino));
         key.size = direct(inode, offset!(inode_size));
@@ -111,22 +146,90 @@ pub struct FileType {
     pub rdev: u32,
 }
 
-/// Address of `socket_file_ops`, the operations of every socket's file and of no other; zero until the first socket was
-/// seen. BTF does not tell it; the self-test at start shows the programs a socket.
-static mut SOCKET_OPERATIONS: u64 = 0;
+/// What a file's operations (`f_op`) tell of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Operations {
+    /// Closed, a regular file, or a memory device such as `/dev/null`.
+    Plain,
+    /// A pipe or FIFO.
+    Pipe,
+    /// A socket.
+    Socket,
+    /// Its inode has to be asked.
+    Unknown,
+}
 
-/// What every socket's file has for operations, once that is known.
+/// Operations of regular files and memory devices that are remembered: `/dev/null` and a few file systems.
+const PLAIN_MAX: usize = 4;
+
+/// Addresses of the operations that were seen to serve files of one type alone: `socket_file_ops`, `pipefifo_fops`, and
+/// what file systems and drivers/char/mem.c have. BTF does not tell them. Zero until the first such file was seen; the
+/// self-test at start shows the programs a socket. A terminal's are not among them: `tty_fops` serves consoles as well,
+/// and a hang-up exchanges them.
+struct Learned {
+    socket: u64,
+    pipe: u64,
+    plain: [u64; PLAIN_MAX],
+}
+
+static mut LEARNED: Learned = Learned {
+    socket: 0,
+    pipe: 0,
+    plain: [0; PLAIN_MAX],
+};
+
+/// What every socket's file has for operations, and no other; zero until that is known.
 #[inline(always)]
 pub fn socket_operations() -> u64 {
     // SAFETY: an aligned word that only ever goes from zero to one value.
-    unsafe { ptr::read_volatile(&raw const SOCKET_OPERATIONS) }
+    unsafe { ptr::read_volatile(&raw const LEARNED.socket) }
 }
 
-/// Learns it from a file that is a socket for sure.
+/// What these operations are known to be.
 #[inline(always)]
-pub fn learn_socket_operations(socket: File) {
+pub fn operations(address: u64) -> Operations {
+    if address == 0 {
+        return Operations::Plain;
+    }
+    if address == socket_operations() {
+        return Operations::Socket;
+    }
+    // SAFETY: aligned words, each of which only ever goes from zero to one value.
+    unsafe {
+        if address == ptr::read_volatile(&raw const LEARNED.pipe) {
+            return Operations::Pipe;
+        }
+        for index in 0..PLAIN_MAX {
+            if address == ptr::read_volatile((&raw const LEARNED.plain).cast::<u64>().add(index)) {
+                return Operations::Plain;
+            }
+        }
+    }
+    Operations::Unknown
+}
+
+/// Remembers the operations of a file whose type is known. Two CPUs that do it at once leave a word with the one or the
+/// other, or the same in two.
+#[inline(always)]
+pub fn learn(file: File, what: Operations) {
+    let operations = file.operations();
     // SAFETY: as above.
-    unsafe { ptr::write_volatile(&raw mut SOCKET_OPERATIONS, socket.operations()) }
+    unsafe {
+        match what {
+            Operations::Socket => ptr::write_volatile(&raw mut LEARNED.socket, operations),
+            Operations::Pipe => ptr::write_volatile(&raw mut LEARNED.pipe, operations),
+            Operations::Plain => {
+                for index in 0..PLAIN_MAX {
+                    let place = (&raw mut LEARNED.plain).cast::<u64>().add(index);
+                    if ptr::read_volatile(place) == 0 {
+                        ptr::write_volatile(place, operations);
+                        break;
+                    }
+                }
+            }
+            Operations::Unknown => {}
+        }
+    }
 }
 
 /// `struct file`, by address; null for a closed descriptor.
@@ -143,6 +246,12 @@ impl File {
     #[inline(always)]
     pub fn inode(self) -> Result<Inode, Fault> {
         probe(self.0, offset!(file_inode)).map(Inode)
+    }
+
+    /// Eight entries of an array of descriptors, from `fd` on; null where closed.
+    #[inline(always)]
+    pub fn entries(descriptors: u64, fd: u32) -> [Self; 8] {
+        probe_or_zero::<[u64; 8]>(descriptors, fd * 8).map(Self)
     }
 
     /// Address of its `struct file_operations`; zero for a closed descriptor.

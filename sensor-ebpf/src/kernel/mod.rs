@@ -19,7 +19,7 @@ use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_
 use sensor_common::offsets::{EnumValues, MISSING, Offsets};
 
 pub use self::{
-    file::{ExecutableFile, File, FileType, Files, Inode, Path, learn_socket_operations, socket_operations},
+    file::{File, FileType, Files, Inode, Operations, Path, TypedFile, learn, operations, socket_operations},
     sock::Sock,
     task::{Bprm, CgroupNode, Current, Task},
 };
@@ -96,8 +96,8 @@ impl Zero for u32 {
 impl Zero for u64 {
     const ZERO: Self = 0;
 }
-impl<const N: usize> Zero for [u8; N] {
-    const ZERO: Self = [0; N];
+impl<T: Zero, const N: usize> Zero for [T; N] {
+    const ZERO: Self = [T::ZERO; N];
 }
 
 /// Copies a `T` from `address + offset`; zero if that can't be read. Without a branch: two outcomes of each read would

@@ -5,7 +5,7 @@ use core::ptr;
 use aya_ebpf::helpers::generated::bpf_get_current_task;
 use sensor_common::offsets::MISSING;
 
-use super::{ENUMS, ExecutableFile, Fault, File, Files, OFFSETS, Path, direct, offset, probe, probe_or_zero};
+use super::{ENUMS, Fault, File, Files, OFFSETS, Path, TypedFile, direct, offset, probe, probe_or_zero};
 
 /// `struct task_struct`, typed.
 #[derive(Clone, Copy)]
@@ -73,13 +73,13 @@ impl Task {
 
     /// The file that this process runs. None for a kernel thread.
     #[inline(always)]
-    pub fn executable(self) -> Option<ExecutableFile> {
+    pub fn executable(self) -> Option<TypedFile> {
         let mm: *const u8 = direct(self.0, offset!(task_mm));
         if mm.is_null() {
             return None;
         }
         let file: *const u8 = direct(mm, offset!(mm_exe_file));
-        (!file.is_null()).then_some(ExecutableFile(file))
+        (!file.is_null()).then_some(TypedFile(file))
     }
 
     /// The root directory of this process.
@@ -263,8 +263,8 @@ impl Bprm {
 
     /// The same, typed.
     #[inline(always)]
-    pub fn executable(self) -> ExecutableFile {
-        ExecutableFile(direct(self.0, offset!(bprm_file)))
+    pub fn executable(self) -> TypedFile {
+        TypedFile(direct(self.0, offset!(bprm_file)))
     }
 
     /// Address of the name given to exec, if another file runs than that name says (`#!`, binfmt_misc).
