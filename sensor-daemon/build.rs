@@ -42,6 +42,8 @@ fn build() -> Result<(), String> {
         // BTF is made from debug information; the kernel refuses BTF maps and tp_btf without it.
         "-Cdebuginfo=2".into(),
         "-Clink-arg=--btf".into(),
+        // Otherwise the smallest array is cleared by a call of memset.
+        "-Clink-arg=--disable-expand-memcpy-in-order".into(),
     ];
     let target_dir = shared_directory(&out).join("ebpf");
     let mut cargo = toolchain::cargo(chosen);

@@ -123,7 +123,7 @@ pub fn describe_process(ctx: &BtfTracePointContext, task: Task) {
     if record
         .streams
         .iter()
-        .any(|stream| stream.kind != stream_kind::CLOSED && stream.parent_fds != [0; PARENT_FDS_MAX / 64])
+        .any(|stream| stream.kind != stream_kind::CLOSED && any_bit(&stream.parent_fds))
         || record.reason & reason::HOLDER != 0
     {
         let parent = parent.group_leader();
@@ -135,6 +135,12 @@ pub fn describe_process(ctx: &BtfTracePointContext, task: Task) {
         }
     }
     maps::next_stage(ctx, Stage::DescribeHeld);
+}
+
+/// Word by word: comparing arrays would be a call.
+#[inline(always)]
+fn any_bit(words: &[u64; PARENT_FDS_MAX / 64]) -> bool {
+    words.iter().fold(0, |all, word| all | word) != 0
 }
 
 /// Whoever connects with the same pipe for a stream may relay for this shell.

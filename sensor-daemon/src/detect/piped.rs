@@ -92,7 +92,7 @@ impl Engine {
         let Some(route) = input.route else {
             let met = input.met.into_iter().chain(output.met);
             self.wishes.extend(met.map(Wish::Neighbour));
-            return self.look_again(process);
+            return self.look_again(process, out);
         };
         let relay = Relay {
             input: route,
@@ -117,7 +117,7 @@ impl Engine {
                 suspect.unproven = Some((relay.clone(), flow));
                 suspect.since = now;
             }
-            self.look_again(process);
+            self.look_again(process, out);
             if worth.severity >= Severity::Medium {
                 let key = self.open_relayed(exec, worth, relay, out);
                 if let Some(suspect) = self.suspects.get_mut(process) {
@@ -127,7 +127,7 @@ impl Engine {
             return;
         }
         let key = self.open_relayed(exec.clone(), worth, relay, out);
-        self.answered_or_again(&exec, worth, key);
+        self.answered_or_again(&exec, worth, key, out);
     }
 
     /// A suspect's way leads to a socket of an incident that is known.
@@ -150,36 +150,51 @@ impl Engine {
             }
         }
         self.wishes.push(Wish::Session(exec.process, true));
-        self.answered_or_again(&exec, worth, key);
+        self.answered_or_again(&exec, worth, key, out);
     }
 
     /// A shell whose output goes to nobody yet may get its answer's relay a moment later; any other is judged for good.
-    fn answered_or_again(&mut self, exec: &Exec, worth: Worth, key: Key) {
+    fn answered_or_again(&mut self, exec: &Exec, worth: Worth, key: Key, out: &mut Vec<Incident>) {
         if worth.technique == Technique::InputOnlyShell && exec.streams[1].is_piped() {
             if let Some(suspect) = self.suspects.get_mut(exec.process) {
                 suspect.joined = Some(key);
             }
-            self.look_again(exec.process);
+            self.look_again(exec.process, out);
         } else {
             self.suspects.remove(exec.process);
         }
     }
 
     /// Looks at a suspect again in a while; after the last look nothing is watched for it any more.
-    fn look_again(&mut self, process: ProcessId) {
+    fn look_again(&mut self, process: ProcessId, out: &mut Vec<Incident>) {
         if !self.suspects.schedule(process, self.now) {
-            self.stop_watching(process);
+            self.give_up(process, out);
         }
     }
 
-    /// Nothing more can be proved of a suspect by what its flow delivers.
-    fn stop_watching(&mut self, process: ProcessId) {
-        let unproven = self
-            .suspects
-            .get_mut(process)
-            .and_then(|suspect| suspect.unproven.as_mut());
-        if let Some(flow) = unproven.and_then(|(_, flow)| flow.take()) {
+    /// Nothing more can be proved of a suspect by what its flow delivers. Who asks for the lowest findings hears of it as it is.
+    fn give_up(&mut self, process: ProcessId, out: &mut Vec<Incident>) {
+        let Some(suspect) = self.suspects.get_mut(process) else {
+            return;
+        };
+        let Some((relay, flow)) = &mut suspect.unproven else {
+            return;
+        };
+        let flow = flow.take();
+        let sockets: Vec<Socket> = relay.sockets().cloned().collect();
+        let told = suspect.joined.is_some()
+            || self.settings.min_severity > Severity::Low
+            || self.books.of_sockets(&sockets).is_some();
+        let open = (!told).then(|| (suspect.exec.clone(), relay.clone()));
+        if let Some(flow) = flow {
             self.flows.unwatch(flow, &mut self.wishes);
+        }
+        if let Some((exec, relay)) = open {
+            let worth = relay.worth(&exec, false);
+            let key = self.open_relayed(exec, worth, relay, out);
+            if let Some(suspect) = self.suspects.get_mut(process) {
+                suspect.joined = Some(key);
+            }
         }
     }
 
@@ -247,10 +262,10 @@ impl Engine {
                     "The connection delivers what a shell takes for commands.",
                     out,
                 );
-                self.look_again(process);
+                self.look_again(process, out);
             }
-            Delivery::Encrypted => self.stop_watching(process),
-            _ => self.look_again(process),
+            Delivery::Encrypted => self.give_up(process, out),
+            _ => self.look_again(process, out),
         }
     }
 

@@ -159,8 +159,11 @@ impl Relay {
             .iter()
             .find(|held| held.inode == socket.inode)
             .unwrap_or(socket);
-        let untouched = is_unused(then) && self.input.connections == 1;
-        if first && untouched && is_bare(exec) {
+        let only = self.input.connections == 1;
+        let untouched = first && is_unused(then) && is_bare(exec);
+        // Nobody asks a shell behind pipes to be interactive unless for somebody far away.
+        let interactive = direction == Direction::Outbound && is_interactive_on_pipes(exec);
+        if only && (untouched || interactive) {
             worth(Severity::Medium, technique, true)
         } else {
             worth(Severity::Low, technique, true)
@@ -187,6 +190,20 @@ pub(super) fn answering(streams: &[Stream; 3]) -> Option<usize> {
 /// Whether a shell was started without anything else to do than read commands. Its arguments may only say how.
 fn is_bare(exec: &Exec) -> bool {
     exec.argv.len() <= 4
+}
+
+/// Whether a shell was told to be interactive though there is no terminal: `sh -i`, `bash -li`.
+fn is_interactive_on_pipes(exec: &Exec) -> bool {
+    let is_flag = |argument: &Text| match argument.as_bytes() {
+        b"--interactive" => true,
+        [b'-', letters @ ..] => letters.contains(&b'i') && letters.iter().all(u8::is_ascii_alphabetic),
+        _ => false,
+    };
+    let on_terminal = exec
+        .streams
+        .iter()
+        .any(|stream| matches!(stream, Stream::Terminal { .. }));
+    exec.program.kind == ProgramKind::Shell && !on_terminal && exec.argv.iter().skip(1).any(is_flag)
 }
 
 /// Whether the carrier that holds the socket exists for these bytes.

@@ -189,7 +189,39 @@ fn a_general_program_that_holds_both() {
         // It talks to somebody else too.
         ("sh", "p6 p5", "12 agent 5r=p5 6w=p6 7=c7 8=c8", "out tcp unread", "-"),
         // It was started for more than to read commands.
-        ("bash --norc --noprofile -i -l", "p6 p5", AGENT, "out tcp unread", "-"),
+        ("bash --norc --noprofile +x -l", "p6 p5", AGENT, "out tcp unread", "-"),
+    ]);
+}
+
+#[test]
+fn a_shell_that_is_told_to_be_interactive_without_a_terminal() {
+    let terminal = "12 agent 4=m3 7=c7";
+    check(&[
+        ("sh -i", "p6 p5", AGENT, "out tcp used", "MEDIUM reverse_shell"),
+        (
+            "bash --norc -li",
+            "p6 p5",
+            AGENT,
+            "out tcp used",
+            "MEDIUM reverse_shell",
+        ),
+        (
+            "sh -i",
+            "u6-5 u6-5 u6-5",
+            "12 agent 5=u5-6 7=c7",
+            "out tcp used",
+            "MEDIUM reverse_shell",
+        ),
+        // It serves somebody.
+        ("sh -i", "p6 p5", AGENT, "in tcp used", "-"),
+        // An editor's terminal.
+        ("bash -i", "s3 s3 s3", terminal, "out tcp used", "-"),
+        // It talks to somebody else too.
+        ("sh -i", "p6 p5", "12 agent 5r=p5 6w=p6 7=c7 8=c8", "out tcp used", "-"),
+        // Options of another meaning.
+        ("bash --init-file", "p6 p5", AGENT, "out tcp used", "-"),
+        ("bash --posix", "p6 p5", AGENT, "out tcp used", "-"),
+        ("python3 -i", "p6 p5", AGENT, "out tcp used", "-"),
     ]);
 }
 

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::detect::flows::FLOWS_MAX;
 use crate::{
-    detect::{Incident, Link, Severity, State, suspects::SUSPECTS_MAX},
+    detect::{Incident, Link, Settings, Severity, State, suspects::SUSPECTS_MAX},
     model::{BootTime, Socket},
 };
 
@@ -200,12 +200,13 @@ fn ciphertext_proves_nothing() {
     let mut scene = Scene::new();
     start(&mut scene, AGENT);
     deliver(&scene, 1.001, b"\x17\x03\x03\x00\x40rest");
-    assert!(scene.tick(seconds(1.01)).is_empty());
+    let told = one(scene.tick(seconds(1.01)));
+    assert_eq!((told.severity, told.link), (Severity::Low, Link::Held));
     assert_eq!(scene.watched(), 0);
-    assert!(run(&mut scene, 300, "id", 2.0).is_empty());
-    assert_eq!(scene.engine.next_deadline(), None);
+    run(&mut scene, 300, "id", 2.0);
     scene.exit(300, seconds(3.0));
-    scene.exit(200, seconds(4.0));
+    let ended = one(scene.exit(200, seconds(4.0)));
+    assert_eq!((ended.severity, ended.state), (Severity::Low, State::Inactive));
     assert_let_go(&scene);
 }
 
@@ -214,12 +215,26 @@ fn waiting_for_proof_takes_a_bounded_number_of_looks() {
     let mut scene = Scene::new();
     start(&mut scene, AGENT);
     let mut looks = 0;
-    while let Some(due) = scene.engine.next_deadline() {
-        assert!(scene.tick(due).is_empty());
+    while scene.watched() > 0 {
+        let due = scene.engine.next_deadline().unwrap();
+        let told = scene.tick(due);
         looks += 1;
         assert!(looks <= 30);
+        // Only the last says what there is.
+        assert_eq!(told.len(), usize::from(scene.watched() == 0));
     }
     scene.exit(200, seconds(4000.0));
+    assert_let_go(&scene);
+}
+
+#[test]
+fn what_stays_unproven_is_told_only_to_who_asks_for_the_lowest() {
+    let mut scene = Scene::of(Settings::default());
+    start(&mut scene, AGENT);
+    deliver(&scene, 1.001, b"\x17\x03\x03\x00\x40rest");
+    assert!(scene.tick(seconds(1.01)).is_empty());
+    assert_eq!((scene.watched(), scene.engine.open_incidents()), (0, 0));
+    assert!(scene.exit(200, seconds(4.0)).is_empty());
     assert_let_go(&scene);
 }
 

@@ -2,6 +2,8 @@
 //! What the records mean is `decode`'s business; which prerequisites are missing when this fails is `health::doctor`'s.
 
 pub mod btf;
+#[cfg(test)]
+mod calls;
 pub mod decode;
 pub mod descriptors;
 pub mod missed;
