@@ -170,6 +170,8 @@ fn find_connections(scratch: *mut Scratch, parent: Task) -> bool {
     if sockets == 0 {
         return false;
     }
+    // SAFETY: a field of this CPU's map value.
+    let streams = unsafe { (*scratch).handover.files };
     if files.is_embedded(descriptors) {
         let mut open = files.embedded_open();
         for fd in 0..64 {
@@ -188,7 +190,7 @@ fn find_connections(scratch: *mut Scratch, parent: Task) -> bool {
         for number in 0..BLOCKS {
             let first = number * 64;
             if size >= first + 64 {
-                find_in_table(scratch, sockets, files.open(number), descriptors, first);
+                find_in_table(scratch, &streams, sockets, files.open(number), descriptors, first);
             }
         }
     }
@@ -197,8 +199,16 @@ fn find_connections(scratch: *mut Scratch, parent: Task) -> bool {
 }
 
 /// Looks at the descriptors from `first` on of which a bit of `open` is set. Copies as many at once as share a cache line.
+/// The program's own `streams`, which most parents share with it, are no connections: else another stage would have it.
 #[inline(always)]
-fn find_in_table(scratch: *mut Scratch, sockets: u64, mut open: u64, descriptors: u64, first: u32) {
+fn find_in_table(
+    scratch: *mut Scratch,
+    streams: &[File; 3],
+    sockets: u64,
+    mut open: u64,
+    descriptors: u64,
+    first: u32,
+) {
     for line in 0..64 / LINE {
         if open == 0 {
             break;
@@ -207,7 +217,7 @@ fn find_in_table(scratch: *mut Scratch, sockets: u64, mut open: u64, descriptors
             let fd = first + line * LINE;
             let files = File::entries(descriptors, fd);
             for (index, file) in files.into_iter().enumerate() {
-                if open >> index & 1 != 0 && file.operations() == sockets {
+                if open >> index & 1 != 0 && !streams.contains(&file) && file.operations() == sockets {
                     keep_connection(scratch, file, fd + index as u32);
                 }
             }

@@ -10,13 +10,14 @@ use super::{
     books::{Books, Key},
     exceptions::Subject,
     flows::Flows,
+    judgement::Judgement,
     loops::Loops,
     pacing::INTERVAL_MIN,
     piped,
     rule::{self, Verdict},
     services::Services,
     suspects::Suspects,
-    tracked::{COMMANDS_MAX, Judgement, Look, Ties, Tracked},
+    tracked::{COMMANDS_MAX, Look, Ties, Tracked},
 };
 
 /// How often the processes of an open incident are looked at, in nanoseconds: an end that was never reported must not

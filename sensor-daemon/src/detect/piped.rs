@@ -1,22 +1,20 @@
-//! The engine's part for execs without a socket among their streams: shells that others relay for, commands of sessions
-//! that are followed, commands that a program runs which holds a connection.
+//! The engine's part for execs without a socket among their streams: commands of sessions that are followed, and shells that
+//! others relay for. What such a relay has to prove is in [`super::proof`], what a program runs that holds a connection in
+//! [`super::popped`].
 
 use crate::model::{BootTime, Exec, Flow, ProcessId, Socket, Stream};
 
 use super::{
-    Delivery, Engine, Incident, Severity, Technique, Wish, World, argv,
+    Engine, Incident, Severity, Technique, Wish, World, argv,
     books::Key,
     engine::LOOK_EVERY,
-    loops::LoopId,
+    judgement::{Judgement, Proof},
     relay::{self, Relay, Worth},
     suspects::Suspect,
     trace::{Way, trace},
-    tracked::{Judgement, Proof, Ties, Tracked},
-    wire,
+    tracked::{Ties, Tracked},
 };
 
-/// After this time a connection on which nobody has spoken is one that waits for its peer, in nanoseconds.
-const PATIENCE: u64 = 900_000_000;
 /// Suspects that are looked at again when somebody connects.
 const LOOKED_AGAIN_MAX: usize = 32;
 
@@ -166,39 +164,13 @@ impl Engine {
     }
 
     /// Looks at a suspect again in a while; after the last look nothing is watched for it any more.
-    fn look_again(&mut self, process: ProcessId, out: &mut Vec<Incident>) {
+    pub(super) fn look_again(&mut self, process: ProcessId, out: &mut Vec<Incident>) {
         if !self.suspects.schedule(process, self.now) {
             self.give_up(process, out);
         }
     }
 
-    /// Nothing more can be proved of a suspect by what its flow delivers. Who asks for the lowest findings hears of it as it is.
-    fn give_up(&mut self, process: ProcessId, out: &mut Vec<Incident>) {
-        let Some(suspect) = self.suspects.get_mut(process) else {
-            return;
-        };
-        let Some((relay, flow)) = &mut suspect.unproven else {
-            return;
-        };
-        let flow = flow.take();
-        let sockets: Vec<Socket> = relay.sockets().cloned().collect();
-        let told = suspect.joined.is_some()
-            || self.settings.min_severity > Severity::Low
-            || self.books.of_sockets(&sockets).is_some();
-        let open = (!told).then(|| (suspect.exec.clone(), relay.clone()));
-        if let Some(flow) = flow {
-            self.flows.unwatch(flow, &mut self.wishes);
-        }
-        if let Some((exec, relay)) = open {
-            let worth = relay.worth(&exec, false);
-            let key = self.open_relayed(exec, worth, relay, out);
-            if let Some(suspect) = self.suspects.get_mut(process) {
-                suspect.joined = Some(key);
-            }
-        }
-    }
-
-    fn open_relayed(&mut self, exec: Exec, worth: Worth, relay: Relay, out: &mut Vec<Incident>) -> Key {
+    pub(super) fn open_relayed(&mut self, exec: Exec, worth: Worth, relay: Relay, out: &mut Vec<Incident>) -> Key {
         let ties = Ties {
             process: exec.process,
             holder: None,
@@ -210,215 +182,8 @@ impl Engine {
         self.open(exec, judgement(worth, relay), &primary, &ties, out)
     }
 
-    /// A command of a suspect whose way needs proof: was its text delivered? Then the suspect's incident is what the
-    /// command belongs to.
-    fn prove_by_command(
-        &mut self,
-        shell: ProcessId,
-        command: &Exec,
-        world: &dyn World,
-        out: &mut Vec<Incident>,
-    ) -> Option<Key> {
-        let suspect = self.suspects.get(shell)?;
-        let (_, flow) = suspect.unproven.as_ref()?;
-        let Some(flow) = *flow else { return suspect.joined };
-        let delivery = world.delivered(flow, suspect.since, &wire::texts(command));
-        let now = self.now;
-        if let Some(suspect) = self.suspects.get_mut(shell) {
-            suspect.since = now;
-        }
-        match delivery {
-            Delivery::Command => self.proved(
-                shell,
-                Severity::High,
-                "A command's text is what that connection had just delivered.",
-                out,
-            ),
-            Delivery::ShellText => self.proved(
-                shell,
-                Severity::Medium,
-                "The connection delivers what a shell takes for commands.",
-                out,
-            ),
-            _ => self.suspects.get(shell)?.joined,
-        }
-    }
-
-    /// The same without a command: what a shell runs by itself is seen by nobody.
-    fn prove_by_text(&mut self, process: ProcessId, world: &dyn World, out: &mut Vec<Incident>) {
-        let Some(Suspect {
-            unproven: Some((_, Some(flow))),
-            since,
-            ..
-        }) = self.suspects.get(process)
-        else {
-            return;
-        };
-        match world.delivered(*flow, *since, &[]) {
-            Delivery::ShellText => {
-                self.proved(
-                    process,
-                    Severity::Medium,
-                    "The connection delivers what a shell takes for commands.",
-                    out,
-                );
-                self.look_again(process, out);
-            }
-            Delivery::Encrypted => self.give_up(process, out),
-            _ => self.look_again(process, out),
-        }
-    }
-
-    /// The same by who speaks first on the connection.
-    fn prove_by_order(&mut self, process: ProcessId, world: &dyn World, out: &mut Vec<Incident>) {
-        let Some(suspect) = self.suspects.get(process) else {
-            return;
-        };
-        if suspect.joined.is_some() || suspect.unproven.is_none() {
-            return;
-        }
-        let patient = self.now.since(suspect.since) >= PATIENCE;
-        let stream = suspect.exec.streams[0].clone();
-        let Some(input) = trace(process, &stream, Way::In, world).route else {
-            return;
-        };
-        let relay = Relay {
-            input,
-            output: None,
-            proof: None,
-        };
-        if relay.peer_leads(patient) {
-            let proof = "On that connection the peer was the first to speak, or nobody has spoken yet.";
-            self.proved(process, Severity::Medium, proof, out);
-        }
-    }
-
-    /// A suspect is a takeover: opens its incident, or raises it.
-    fn proved(
-        &mut self,
-        process: ProcessId,
-        severity: Severity,
-        proof: &'static str,
-        out: &mut Vec<Incident>,
-    ) -> Option<Key> {
-        let suspect = self.suspects.get(process)?;
-        let (exec, joined) = (suspect.exec.clone(), suspect.joined);
-        let (mut relay, _) = suspect.unproven.clone()?;
-        let key = match joined {
-            Some(key) => key,
-            None => {
-                let worth = Worth {
-                    severity,
-                    ..relay.worth(&exec, false)
-                };
-                relay.proof = Some(proof);
-                let ties = Ties {
-                    process,
-                    holder: None,
-                    sockets: relay.sockets().cloned().collect(),
-                };
-                // Another shell of the same carrier may have been proved first.
-                let key = match self.books.of_sockets(&ties.sockets) {
-                    Some(key) => {
-                        self.join_tied(key, exec, Some(judgement(worth, relay)), &ties, out);
-                        key
-                    }
-                    None => self.open_relayed(exec, worth, relay, out),
-                };
-                self.suspects.get_mut(process)?.joined = Some(key);
-                key
-            }
-        };
-        if severity == Severity::High {
-            // There is nothing more to prove.
-            self.drop_suspect_quietly(process);
-        }
-        let rose = self.books.get_mut(key)?.raise(severity, proof);
-        if rose {
-            self.say_if_severe(key, true, out);
-        }
-        Some(key)
-    }
-
-    /// A command whose parent holds connections: is it what one of them has just delivered?
-    pub(super) fn popped(&mut self, exec: &Exec, session: Option<Key>, world: &dyn World) -> Option<Judgement> {
-        let texts = wire::texts(exec);
-        let mut found = None;
-        for socket in held(exec) {
-            let Some(flow) = Flow::of(socket) else { continue };
-            let now = self.now;
-            if let Some((id, gone)) = self.loops.make_room(flow) {
-                self.forget_loop(id, gone.watched);
-            }
-            let known = self.loops.touch(flow, now);
-            let delivery = if known.watched {
-                world.delivered(flow, known.last, &texts)
-            } else {
-                Delivery::Unwatched
-            };
-            known.last = now;
-            match delivery {
-                Delivery::Command if !known.is_habit(&texts) => found = found.or(Some((socket, flow))),
-                Delivery::Encrypted => known.hopeless = true,
-                Delivery::Unwatched => {}
-                _ => known.was_not_delivered(&texts),
-            }
-            let (watched, hopeless) = (known.watched, known.hopeless);
-            if watched && hopeless {
-                known.watched = false;
-                self.flows.unwatch(flow, &mut self.wishes);
-            } else if !watched && !hopeless {
-                known.watched = self.flows.watch(flow, &mut self.wishes);
-            }
-        }
-        let (socket, severity, proof) = match found {
-            Some((socket, _)) => (socket, Severity::High, Proof::Delivered(Box::new(socket.clone()))),
-            // What runs in a session belongs to it; below what is asked for, the loop itself remembers.
-            None if session.is_some() || self.settings.min_severity > Severity::Low => return None,
-            None => {
-                let socket = held(exec).next()?;
-                (socket, Severity::Low, Proof::Held(Box::new(socket.clone())))
-            }
-        };
-        Some(Judgement {
-            severity,
-            technique: Technique::CommandLoop,
-            direction: socket.direction,
-            proof,
-        })
-    }
-
-    /// A program that holds a connection runs what it delivers.
-    pub(super) fn open_loop(&mut self, exec: Exec, judgement: Judgement, out: &mut Vec<Incident>) {
-        let (Proof::Delivered(socket) | Proof::Held(socket)) = &judgement.proof else {
-            return;
-        };
-        let socket = Socket::clone(socket);
-        let Some((holder, flow)) = exec.parent().map(|parent| parent.process).zip(Flow::of(&socket)) else {
-            return;
-        };
-        if self.is_excepted(&exec, &[], std::slice::from_ref(&socket), judgement.direction) {
-            return;
-        }
-        let ties = Ties {
-            process: exec.process,
-            holder: Some(holder),
-            sockets: vec![socket.clone()],
-        };
-        // A web shell has a new connection for each command: they are one takeover all the same.
-        let known = self.loops.touch(flow, self.now);
-        let known = known.key;
-        let known = known.filter(|key| self.books.get(*key).is_some());
-        // The connection may have an incident that its holder is not known to have a part in.
-        if let Some(key) = known.or_else(|| self.books.of_sockets(&ties.sockets)) {
-            return self.join_tied(key, exec, Some(judgement), &ties, out);
-        }
-        let key = self.open(exec, judgement, &socket, &ties, out);
-        self.loops.touch(flow, self.now).key = Some(key);
-    }
-
     /// Takes a command of an incident that is known by its parent.
-    fn join(&mut self, key: Key, exec: Exec, judgement: Option<Judgement>, out: &mut Vec<Incident>) {
+    pub(super) fn join(&mut self, key: Key, exec: Exec, judgement: Option<Judgement>, out: &mut Vec<Incident>) {
         let ties = Ties {
             process: exec.process,
             holder: None,
@@ -440,11 +205,7 @@ impl Engine {
             self.suspects.unschedule(process);
             self.look_at_suspect(process, false, world, out);
         }
-        while let Some(id) = self.loops.idle(self.now) {
-            if let Some(gone) = self.loops.remove(id) {
-                self.forget_loop(id, gone.watched);
-            }
-        }
+        self.forget_idle_loops();
     }
 
     /// When that is due next.
@@ -453,12 +214,6 @@ impl Engine {
             .into_iter()
             .flatten()
             .min()
-    }
-
-    fn forget_loop(&mut self, flow: LoopId, watched: bool) {
-        if watched {
-            self.flows.unwatch(flow, &mut self.wishes);
-        }
     }
 
     /// Forgets a suspect: it ended, or executes something else now, or is excepted.
@@ -470,7 +225,7 @@ impl Engine {
     }
 
     /// Forgets a suspect whose session is followed further.
-    fn drop_suspect_quietly(&mut self, process: ProcessId) {
+    pub(super) fn drop_suspect_quietly(&mut self, process: ProcessId) {
         if let Some(gone) = self.suspects.remove(process) {
             self.let_go(&gone);
         }
@@ -502,25 +257,13 @@ impl Engine {
     }
 }
 
-fn judgement(worth: Worth, relay: Relay) -> Judgement {
+pub(super) fn judgement(worth: Worth, relay: Relay) -> Judgement {
     Judgement {
         severity: worth.severity,
         technique: worth.technique,
         direction: worth.direction,
         proof: Proof::Relay(Box::new(relay)),
     }
-}
-
-/// The connections that the parent has open: those that were looked for, and what it shares with the command.
-fn held(exec: &Exec) -> impl Iterator<Item = &Socket> {
-    let shared = exec.streams.iter().filter_map(Stream::socket);
-    let shared = shared.filter(|socket| socket.has_peer() && socket.parent_fd.is_some());
-    let mut seen = Vec::new();
-    exec.held.iter().chain(shared).filter(move |socket| {
-        let new = !seen.contains(&socket.inode);
-        seen.push(socket.inode);
-        new
-    })
 }
 
 /// Whether none of the streams is a network socket.

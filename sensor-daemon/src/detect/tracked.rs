@@ -8,9 +8,8 @@ use crate::model::{BootTime, Direction, Exec, ProcessId, Socket, SocketState, St
 use super::{
     Command, EndReason, Incident, Link, Severity, State, Technique, World,
     incident::{carried, cut_arguments},
+    judgement::{Judgement, Proof},
     pacing::Pace,
-    relay::Relay,
-    rule::{self, Takeover},
 };
 
 /// Most commands kept of one incident.
@@ -40,70 +39,6 @@ pub(super) enum Look {
     Unfinished,
     /// None.
     Free,
-}
-
-/// A judgement, to be adopted.
-#[derive(Clone, Debug)]
-pub(super) struct Judgement {
-    pub(super) severity: Severity,
-    pub(super) technique: Technique,
-    pub(super) direction: Direction,
-    pub(super) proof: Proof,
-}
-
-/// What a judgement rests on.
-#[derive(Clone, Debug)]
-pub(super) enum Proof {
-    /// A standard stream is the socket.
-    Streams,
-    /// Other processes carry the streams to the socket.
-    Relay(Box<Relay>),
-    /// The parent holds the socket, which had just delivered the command's text.
-    Delivered(Box<Socket>),
-    /// The parent holds the socket.
-    Held(Box<Socket>),
-}
-
-impl Proof {
-    fn evidence(&self, exec: &Exec, technique: Technique) -> String {
-        match self {
-            Self::Streams => rule::evidence(exec, technique),
-            Self::Relay(relay) => relay.evidence(),
-            Self::Delivered(socket) => held(
-                socket,
-                " The command's text is what that connection had just delivered.",
-            ),
-            Self::Held(socket) => held(socket, " Nothing shows that the command came over it."),
-        }
-    }
-}
-
-fn held(socket: &Socket, rest: &str) -> String {
-    let descriptor = socket.parent_fd.unwrap_or_default();
-    format!("Its parent holds a network connection as descriptor {descriptor} and runs it by itself.{rest}")
-}
-
-impl From<&Takeover<'_>> for Judgement {
-    fn from(takeover: &Takeover<'_>) -> Self {
-        let Takeover {
-            severity,
-            technique,
-            direction,
-            ..
-        } = *takeover;
-        Self {
-            severity,
-            technique,
-            direction,
-            proof: Proof::Streams,
-        }
-    }
-}
-
-impl Judgement {
-    fn strength(&self) -> (Severity, bool) {
-        (self.severity, self.technique.is_shell())
-    }
 }
 
 /// One incident.
