@@ -195,13 +195,18 @@ impl Sensor {
     /// runs of the kernel side, for whatever was executed unseen as well.
     pub(super) fn look_at_running(&mut self, events: &mut RingBuf<MapData>) {
         let missed = self.missed.count();
-        if missed > self.missed_before {
+        let more = missed > self.missed_before;
+        if more {
             self.interest = Interest::SocketsAndPipes;
         } else if !self.confirming {
             self.interest = Interest::Sockets;
         }
         self.missed_before = missed;
         self.look(self.interest, false, events);
+        if more {
+            self.turn(Turn::Observe(Observation::RunsMissed(host::now())));
+            self.rest();
+        }
     }
 
     /// What is `certain` is judged at once. Else what has been seen twice: a process can be caught between dup2 and exec, and

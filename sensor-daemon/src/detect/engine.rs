@@ -95,6 +95,15 @@ impl Engine {
                 self.advance(time, &mut out);
                 self.connect(world, &mut out);
             }
+            Observation::RunsMissed(time) => {
+                self.advance(time, &mut out);
+                for key in self.books.keys() {
+                    if self.books.get(key).is_some_and(Tracked::is_active) {
+                        self.look(key, world, &mut out);
+                        self.books.set_timer(key);
+                    }
+                }
+            }
         }
         out
     }

@@ -90,6 +90,8 @@ pub enum Observation {
     Moved(Act),
     /// Time has passed: a relay that accepts a connection long after its shell has started tells nobody.
     LookAgain(BootTime),
+    /// The kernel has left out runs of the kernel side: an end may be among what it did not report.
+    RunsMissed(BootTime),
 }
 
 /// One exec, as it stood when the new program had not run an instruction yet.

@@ -264,7 +264,7 @@ impl Scene {
         }
     }
 
-    fn observe(&mut self, observation: Observation) -> Vec<Incident> {
+    pub(super) fn observe(&mut self, observation: Observation) -> Vec<Incident> {
         let out = self.engine.observe(observation, &self.world);
         self.grant();
         out

@@ -243,6 +243,19 @@ fn a_loop_is_one_incident_while_its_commands_come_and_go() {
 }
 
 #[test]
+fn an_end_that_the_kernel_left_out_is_found_when_that_is_known() {
+    let mut scene = Scene::new();
+    scene.world.hold(200, 7);
+    scene.exec(shell(200, 7));
+    let missed = |at| Observation::RunsMissed(seconds(at));
+    assert!(scene.observe(missed(1.0)).is_empty(), "it goes on");
+    scene.world.release(200, 7);
+    let ended = one(scene.observe(missed(2.0)));
+    assert_eq!(ended.end_reason, Some(EndReason::NoHolderFound));
+    scene.engine.check();
+}
+
+#[test]
 fn a_parent_that_lets_go_after_its_child_ends_it_within_a_second() {
     let mut scene = Scene::new();
     scene.world.hold(200, 7);

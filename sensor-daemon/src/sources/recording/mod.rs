@@ -67,7 +67,9 @@ impl Turn {
             Self::Observe(Observation::Exit(exit)) => exit.time,
             Self::Observe(Observation::SocketClosed(closed)) => closed.time,
             Self::Observe(Observation::Connect(act) | Observation::Moved(act)) => act.time,
-            Self::Observe(Observation::LookAgain(time)) | Self::Tick(time) | Self::Finish(time) => *time,
+            Self::Observe(Observation::LookAgain(time) | Observation::RunsMissed(time))
+            | Self::Tick(time)
+            | Self::Finish(time) => *time,
         }
     }
 
