@@ -22,7 +22,7 @@ pub(super) fn string(text: &str, room: usize) -> String {
 }
 
 /// Arguments as they could have been typed, in about `room` bytes of JSON; one that a shell would take apart is quoted.
-pub(super) fn command_line(argv: &[Text], truncated: bool, room: usize) -> String {
+pub(crate) fn command_line(argv: &[Text], truncated: bool, room: usize) -> String {
     // Quotes around each are not worth a second measure: half the room is left to them.
     let (arguments, cut) = arguments(argv, room / 2);
     let mut line = String::new();

@@ -1,5 +1,6 @@
 //! From an incident to what is written: one finding in the shape of Security Command Center ([`scc()`]), OCSF ([`ocsf()`]) or the
-//! Elastic Common Schema ([`ecs()`]), or a few lines for a person at a terminal ([`human()`]). Owns shapes and words; decides nothing. What it makes goes to `sinks/`.
+//! Elastic Common Schema ([`ecs()`]), or a few lines for a person at a terminal ([`human()`]). Owns shapes and words; decides
+//! nothing. What it makes goes to `sinks/`.
 //!
 //! Everything a watched process chose is hostile: it goes into JSON through [`Text::to_text`](crate::model::Text) within
 //! the bounds of `clip`, and to a terminal only through [`Text::for_terminal`](crate::model::Text).
@@ -21,6 +22,7 @@ mod time;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::clip::command_line;
 pub use self::{
     clip::LINE_MAX,
     describe::sentence,
@@ -30,4 +32,5 @@ pub use self::{
     ocsf::ocsf,
     report::Report,
     scc::{CATEGORY, Line, MODULE, scc},
+    time::updated,
 };
