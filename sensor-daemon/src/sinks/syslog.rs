@@ -24,7 +24,7 @@ use rustix::net::RecvFlags;
 use super::{Sink, fields};
 use crate::{
     finding::{self, Report},
-    model::Text,
+    model::printable,
 };
 
 /// Structured data is named by whoever defines it, with a number for enterprises; this one is for documentation and examples
@@ -56,7 +56,7 @@ impl FromStr for Collector {
     /// `unix:/dev/log`, `udp:HOST:PORT` or `tcp:HOST:PORT`; an IPv6 address goes into brackets.
     fn from_str(text: &str) -> Result<Self, String> {
         let wanted = || {
-            let text = Text::from(text).for_terminal();
+            let text = printable(text);
             format!("`{text}` names no syslog collector: write unix:/dev/log, udp:HOST:514 or tcp:HOST:514")
         };
         let (kind, place) = text.split_once(':').ok_or_else(wanted)?;
@@ -195,7 +195,7 @@ fn message(report: &Report) -> String {
 
 /// Without control characters, cut at a character.
 fn one_line(text: &str, most: usize) -> String {
-    let mut line = Text::from(text).for_terminal();
+    let mut line = printable(text);
     if line.len() > most {
         let end = (0..=most).rev().find(|&at| line.is_char_boundary(at)).unwrap_or(0);
         line.truncate(end);
