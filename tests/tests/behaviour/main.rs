@@ -6,6 +6,7 @@ mod life;
 mod output;
 mod privileges;
 mod record;
+mod unit;
 
 use std::process::ExitCode;
 
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         command_line::cases(),
         config::cases(),
         record::cases(),
+        unit::cases(),
     ];
     suite::run_alone(cases.into_iter().flatten().collect())
 }
