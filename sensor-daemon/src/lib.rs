@@ -12,3 +12,4 @@ pub mod health;
 pub mod model;
 pub mod sinks;
 pub mod sources;
+pub mod store;

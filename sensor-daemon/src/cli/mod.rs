@@ -4,6 +4,7 @@
 mod check_config;
 mod doctor;
 mod exceptions;
+mod outputs;
 mod record;
 mod replay;
 mod reporting;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
-use super::{reporting::Options, run};
+use super::{outputs, reporting::Options, run};
 
 /// Arguments of `record`.
 #[derive(Debug, Args)]
@@ -14,8 +14,15 @@ pub(super) struct Arguments {
     file: PathBuf,
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    outputs: outputs::Options,
 }
 
 pub(super) fn record(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCode> {
-    run::watch(&arguments.options, Some(&arguments.file), kernel_log)
+    run::watch(
+        &arguments.options,
+        &arguments.outputs,
+        Some(&arguments.file),
+        kernel_log,
+    )
 }

@@ -11,10 +11,12 @@ use anyhow::Context as _;
 use clap::Args;
 use tracing::{info, warn};
 
-use super::reporting::{Options, Reporting};
+use super::reporting::Options;
 use crate::{
-    detect::Incident,
-    model::{Losses, Text},
+    detect::{Engine, Incident},
+    finding::Report,
+    model::{Host, Losses, Text},
+    sinks::stdout,
     sources::recording::{Ending, Reader, RecordedTurn, RecordedWorld, Turn},
 };
 
@@ -41,7 +43,7 @@ pub(super) fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         (name, Box::new(BufReader::new(file)))
     };
     let mut reader = Reader::open(&name, input)?;
-    let settings = arguments.options.settings()?;
+    let (settings, _) = arguments.options.settings()?;
     let header = reader.header();
     info!(
         host = header.host.hostname,
@@ -50,9 +52,10 @@ pub(super) fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         min_severity = header.min_severity,
         "replaying {name}"
     );
-    let reporting = arguments.options.reporting(settings, header.host.clone());
     let mut replay = Replay {
-        reporting,
+        engine: Engine::new(settings),
+        host: header.host.clone(),
+        format: arguments.options.format().for_stdout(),
         world: RecordedWorld::default(),
         losses: Losses::default(),
         out: BufWriter::new(io::stdout().lock()),
@@ -72,16 +75,14 @@ pub(super) fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Ending::Open => warn!("{name} ends before the sensor did; findings that were open then are left open"),
         Ending::Torn(line) => warn!("{name}:{line}: the recording ends in the middle of this line, which is left out"),
     }
-    info!(
-        turns,
-        open_findings = replay.reporting.engine.open_incidents(),
-        "replayed"
-    );
+    info!(turns, open_findings = replay.engine.open_incidents(), "replayed");
     Ok(ExitCode::SUCCESS)
 }
 
 struct Replay<W> {
-    reporting: Reporting,
+    engine: Engine,
+    host: Host,
+    format: stdout::Format,
     world: RecordedWorld,
     losses: Losses,
     out: W,
@@ -105,7 +106,7 @@ impl<W: Write> Replay<W> {
         self.world.turn(&mut recorded);
         self.losses = recorded.losses.unwrap_or(self.losses);
         if let Some(boot_unix_ns) = recorded.boot_unix_ns {
-            self.reporting.host.boot_unix_ns = boot_unix_ns;
+            self.host.boot_unix_ns = boot_unix_ns;
         }
         self.happen(recorded.turn)
     }
@@ -113,7 +114,7 @@ impl<W: Write> Replay<W> {
     /// Under other settings the engine has other deadlines than when it was recorded.
     fn keep_deadlines(&mut self, before: &RecordedTurn) -> anyhow::Result<()> {
         for _ in 0..TICKS_MAX {
-            let Some(deadline) = before.turn.missed(&self.reporting.engine) else {
+            let Some(deadline) = before.turn.missed(&self.engine) else {
                 break;
             };
             self.world.unrecorded_turn(before.line);
@@ -123,18 +124,16 @@ impl<W: Write> Replay<W> {
     }
 
     fn happen(&mut self, turn: Turn) -> anyhow::Result<()> {
-        let due = turn.happen(&mut self.reporting.engine, &self.world);
+        let due = turn.happen(&mut self.engine, &self.world);
         // What the kernel side should do was done, or not, when this was recorded.
-        self.reporting.engine.take_wishes();
+        self.engine.take_wishes();
         due.into_iter().try_for_each(|incident| self.write(incident))
     }
 
     fn write(&mut self, incident: Incident) -> anyhow::Result<()> {
-        if let Some((_, text)) = self.reporting.text(incident, self.losses) {
-            self.out
-                .write_all(text.as_bytes())
-                .context("standard output can't be written to")?;
-        }
-        Ok(())
+        let report = Report::new(incident, &self.host, self.losses);
+        self.out
+            .write_all((self.format)(&report).as_bytes())
+            .context("standard output can't be written to")
     }
 }

@@ -1,5 +1,4 @@
-//! What is reported and how: the options that `run`, `record` and `replay` share, and the way from what happens to the engine
-//! to the text of findings, which is the same for a live machine and for a recording.
+//! What is reported and how: the options that `run`, `record` and `replay` share.
 
 use std::{
     io::{self, IsTerminal as _},
@@ -7,13 +6,15 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 use tracing::warn;
 
 use crate::{
     config,
-    detect::{Engine, Incident, Settings, Severity},
-    finding::{self, Report},
-    model::{Host, Losses},
+    detect::{Settings, Severity},
+    finding,
+    sinks::stdout,
+    store::Retention,
 };
 
 /// Options of every command that reports.
@@ -32,9 +33,9 @@ pub(super) struct Options {
     config: Option<PathBuf>,
 }
 
-/// How findings are written to standard output.
+/// How findings are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     /// For people if standard output is a terminal, else JSON
     Auto,
     /// One JSON object a line: Google Security Command Center's finding (v2 API, `{finding, resource}`)
@@ -67,65 +68,59 @@ impl From<MinSeverity> for Severity {
 }
 
 impl Options {
-    /// What the engine is told, by the command line and the configuration file.
+    /// What the engine is told, by the command line and the configuration file; and how long findings are kept.
     ///
     /// # Errors
     /// The configuration file can't be read, or is wrong.
-    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+    pub(super) fn settings(&self) -> anyhow::Result<(Settings, Retention)> {
         let config = config::load(self.config.as_deref())?;
-        Ok(Settings {
+        let settings = Settings {
             min_severity: self
                 .min_severity
                 .map(Into::into)
                 .or(config.min_severity)
                 .unwrap_or(Settings::default().min_severity),
             exceptions: config.exceptions,
-        })
+        };
+        Ok((settings, config.retention))
     }
 
-    /// An engine that reports on `host`.
-    pub(super) fn reporting(&self, settings: Settings, host: Host) -> Reporting {
+    /// How findings are written.
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+}
+
+impl Format {
+    /// For the standard output: with colours on a terminal.
+    pub(super) fn for_stdout(self) -> stdout::Format {
         let terminal = io::stdout().is_terminal();
-        Reporting {
-            engine: Engine::new(settings),
-            host,
-            format: match self.format {
-                Format::Auto if terminal => Format::Human,
-                Format::Auto => Format::Json,
-                format => format,
-            },
-            colour: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        match self {
+            Self::Auto if terminal => Box::new(move |report| finding::human(report, colour)),
+            Self::Human => Box::new(move |report| finding::human(report, colour)),
+            other => other.for_lines(),
+        }
+    }
+
+    /// For a file.
+    pub(super) fn for_lines(self) -> stdout::Format {
+        match self {
+            Self::Human => Box::new(|report| finding::human(report, false)),
+            Self::Auto | Self::Json => Box::new(|report| line(&finding::scc(report))),
+            Self::Ocsf => Box::new(|report| line(&finding::ocsf(report))),
+            Self::Ecs => Box::new(|report| line(&finding::ecs(report))),
         }
     }
 }
 
-/// The engine, and what its incidents become.
-pub(super) struct Reporting {
-    pub(super) engine: Engine,
-    pub(super) host: Host,
-    /// Never [`Format::Auto`].
-    format: Format,
-    /// With colours, if for people.
-    colour: bool,
-}
-
-impl Reporting {
-    /// An incident's identity and its text, newlines included.
-    pub(super) fn text(&self, incident: Incident, losses: Losses) -> Option<(String, String)> {
-        let report = Report::new(incident, &self.host, losses);
-        let line = match self.format {
-            Format::Human => return Some((report.id.clone(), finding::human(&report, self.colour))),
-            Format::Auto | Format::Json => serde_json::to_string(&finding::scc(&report)),
-            Format::Ocsf => serde_json::to_string(&finding::ocsf(&report)),
-            Format::Ecs => serde_json::to_string(&finding::ecs(&report)),
-        };
-        let text = match line {
-            Ok(line) => line + "\n",
-            Err(error) => {
-                warn!("a finding can't be written as JSON: {error}");
-                return None;
-            }
-        };
-        Some((report.id, text))
+/// One line of JSON.
+fn line(value: &impl Serialize) -> String {
+    match serde_json::to_string(value) {
+        Ok(line) => line + "\n",
+        Err(error) => {
+            warn!("a finding can't be written as JSON: {error}");
+            String::new()
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! `sensor-daemon run`: wires the rooms together and drives them. One thread does everything but writing to standard
-//! output, so that order is kept and nothing needs a lock.
+//! `sensor-daemon run`: wires the rooms together and drives them. One thread does everything but keeping findings and writing
+//! them, so that order is kept and detection waits for nobody.
 
 use std::{io, path::Path, process::ExitCode, time::Duration};
 
@@ -7,19 +7,17 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::oneshot,
     time::Instant,
 };
 use tracing::{debug, info, warn};
 
-use super::{reporting::Options, sensor::Sensor};
+use super::{outputs, reporting::Options, sensor::Sensor};
 use crate::{
     enrich::host,
     health::{
         doctor::{self, Verdict},
         self_test::{SelfTest, SelfTestError},
     },
-    sinks::stdout,
     sources::ebpf::{self, Events, LoadError, LoadOptions},
 };
 
@@ -37,32 +35,45 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(3);
 pub(super) struct Arguments {
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    outputs: outputs::Options,
 }
 
 pub(super) fn run(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCode> {
-    watch(&arguments.options, None, kernel_log)
+    watch(&arguments.options, &arguments.outputs, None, kernel_log)
 }
 
 /// Watches until told to stop, and records all that happens if `recording` names a file for it.
-pub(super) fn watch(options: &Options, recording: Option<&Path>, kernel_log: bool) -> anyhow::Result<ExitCode> {
+pub(super) fn watch(
+    options: &Options,
+    outputs: &outputs::Options,
+    recording: Option<&Path>,
+    kernel_log: bool,
+) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build()
         .context("the event loop could not be started")?;
-    let result = runtime.block_on(watch_until_told(options, recording, kernel_log));
+    let result = runtime.block_on(watch_until_told(options, outputs, recording, kernel_log));
     // Not a plain drop: that would wait for the output thread, which may be stuck in a write for good.
     runtime.shutdown_background();
     result
 }
 
-async fn watch_until_told(options: &Options, recording: Option<&Path>, kernel_log: bool) -> anyhow::Result<ExitCode> {
+async fn watch_until_told(
+    options: &Options,
+    outputs: &outputs::Options,
+    recording: Option<&Path>,
+    kernel_log: bool,
+) -> anyhow::Result<ExitCode> {
     // Before anything else, so that a signal during start-up ends the sensor in order as well.
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can't be caught")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT can't be caught")?;
+    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP can't be caught")?;
 
     // Before the kernel side: a mistake in it should show at once.
-    let settings = options.settings()?;
+    let (settings, retention) = options.settings()?;
     let attached = ebpf::open(LoadOptions { kernel_log })
         .and_then(ebpf::Opened::attach)
         .map_err(explain)?;
@@ -77,10 +88,9 @@ async fn watch_until_told(options: &Options, recording: Option<&Path>, kernel_lo
     }
     // Parsing the kernel's types took a few times what the sensor needs from then on.
     release_memory();
-    let (stdout, mut stdout_failure) = stdout::start().context("the output thread could not be started")?;
+    let (outputs, mut failures) = outputs.start(options.format(), retention)?;
     let min_severity = settings.min_severity;
-    let reporting = options.reporting(settings, host::host());
-    let mut sensor = Sensor::new(reporting, programs, counters, missed, stdout);
+    let mut sensor = Sensor::new(settings, programs, counters, missed, outputs);
     if let Some(path) = recording {
         sensor.record(path, min_severity)?;
     }
@@ -110,7 +120,8 @@ async fn watch_until_told(options: &Options, recording: Option<&Path>, kernel_lo
             }
             () = sleep_until(deadline) => sensor.tick(),
             () = tokio::time::sleep_until(sensor.next_look()) => sensor.look_at_running(events.get_mut()),
-            failure = &mut stdout_failure => break Some(failure),
+            failure = failures.last() => break Some(failure),
+            _ = hangup.recv() => sensor.reopen_files(),
             _ = terminate.recv() => break None,
             _ = interrupt.recv() => break None,
         }
@@ -146,21 +157,11 @@ async fn self_test(sensor: &mut Sensor, events: &mut Events) -> anyhow::Result<(
     verdict.context("the sensor refuses to run")
 }
 
-async fn finish(
-    sensor: Sensor,
-    failure: Option<Result<io::Error, oneshot::error::RecvError>>,
-) -> anyhow::Result<ExitCode> {
-    if let Some(failure) = failure {
-        let why = failure.map_or_else(|_| "its thread died".to_owned(), |error| error.to_string());
+async fn finish(sensor: Sensor, failure: Option<io::Error>) -> anyhow::Result<ExitCode> {
+    if let Some(why) = failure {
         bail!("standard output can't be written to any more ({why}), so no finding would be read: the sensor ends");
     }
-    let (open, losses, complete) = sensor.finish(FLUSH_PATIENCE).await;
-    if !complete {
-        warn!(
-            "standard output did not take the last findings within {} seconds: they are lost",
-            FLUSH_PATIENCE.as_secs()
-        );
-    }
+    let (open, losses) = sensor.finish(FLUSH_PATIENCE).await;
     info!(open_findings = open, ?losses, "stopped");
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,4 @@
-//! The live sensor: everything between the ring buffer and standard output, and a recording beside it.
+//! The live sensor: everything between the ring buffer and the record of findings, and a recording beside it.
 
 use std::{collections::HashMap, path::Path, time::Duration};
 
@@ -7,12 +7,12 @@ use aya::maps::{MapData, RingBuf};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::reporting::Reporting;
+use super::outputs::Outputs;
 use crate::{
-    detect::{Incident, Severity},
+    detect::{Engine, Incident, Settings, Severity},
     enrich::{container::Containers, host},
+    finding::Report,
     model::{BootTime, Exec, Host, Losses, Observation, ProcessId, Stream},
-    sinks::stdout::Stdout,
     sources::{
         ebpf::{CounterMap, Programs, decode, missed::MissedRuns},
         procfs::Ancestry,
@@ -39,9 +39,10 @@ const RECORDS_A_LOOK: usize = 65_536;
 /// A running process, and the inode numbers of its streams.
 type Seen = (ProcessId, [Option<u64>; 3]);
 
-/// Everything between the ring buffer and standard output.
+/// Everything between the ring buffer and the record of findings.
 pub(super) struct Sensor {
-    reporting: Reporting,
+    engine: Engine,
+    host: Host,
     /// When to look at running processes next.
     look_at: Instant,
     /// What the last look saw, and whether it has been judged.
@@ -64,7 +65,7 @@ pub(super) struct Sensor {
     recorder: Option<Recorder>,
     counters: CounterMap,
     missed: MissedRuns,
-    stdout: Stdout,
+    outputs: Outputs,
     /// Records that could not be read; warned of once.
     decode_failures: u64,
     /// Losses that were already warned of.
@@ -73,14 +74,15 @@ pub(super) struct Sensor {
 
 impl Sensor {
     pub(super) fn new(
-        reporting: Reporting,
+        settings: Settings,
         programs: Programs,
         counters: CounterMap,
         missed: MissedRuns,
-        stdout: Stdout,
+        outputs: Outputs,
     ) -> Self {
         Self {
-            reporting,
+            engine: Engine::new(settings),
+            host: host::host(),
             look_at: Instant::now() + LOOK_EVERY,
             seen: HashMap::new(),
             moved: false,
@@ -93,7 +95,7 @@ impl Sensor {
             recorder: None,
             counters,
             missed,
-            stdout,
+            outputs,
             decode_failures: 0,
             losses_seen: Losses::default(),
         }
@@ -112,12 +114,12 @@ impl Sensor {
     }
 
     pub(super) fn host(&self) -> &Host {
-        &self.reporting.host
+        &self.host
     }
 
     /// When [`Self::tick`] is due.
     pub(super) fn next_deadline(&self) -> Option<BootTime> {
-        self.reporting.engine.next_deadline()
+        self.engine.next_deadline()
     }
 
     /// When [`Self::look_at_running`] is due.
@@ -189,6 +191,12 @@ impl Sensor {
     /// Looks at running processes, before the first event for takeovers that are older than the sensor.
     pub(super) fn look_at_start(&mut self, events: &mut RingBuf<MapData>) {
         self.look(Interest::SocketsAndPipes, true, events);
+        self.outputs.store.settle();
+    }
+
+    /// Has files that findings go to opened anew.
+    pub(super) fn reopen_files(&self) {
+        self.outputs.reopen();
     }
 
     /// Looks at running processes for programs that put a connection on their own streams; where the kernel has left out
@@ -227,7 +235,7 @@ impl Sensor {
             for mut exec in running {
                 let identity = (exec.process, exec.streams.each_ref().map(Stream::inode));
                 let before = self.seen.get(&identity).copied();
-                let known = before == Some(true) || self.reporting.engine.is_known(&exec);
+                let known = before == Some(true) || self.engine.is_known(&exec);
                 let judge = !known && (certain || before.is_some());
                 uncertain |= !known && !judge;
                 seen.insert(identity, known || judge);
@@ -238,7 +246,7 @@ impl Sensor {
             }
             self.seen = seen;
         }
-        if self.reporting.engine.has_suspects() {
+        if self.engine.has_suspects() {
             self.turn(Turn::Observe(Observation::LookAgain(host::now())));
         }
         self.rest();
@@ -268,21 +276,21 @@ impl Sensor {
         self.rest();
     }
 
-    /// Writes the last state of what is open; then everything that is to be written, which may take `patience`. How many were
-    /// open, what was lost, and whether everything was written.
-    pub(super) async fn finish(mut self, patience: Duration) -> (usize, Losses, bool) {
-        let open = self.reporting.engine.open_incidents();
+    /// Says the last state of what is open; then waits, for `patience` at most, until the outputs have taken everything. How many
+    /// were open, and what was lost.
+    pub(super) async fn finish(mut self, patience: Duration) -> (usize, Losses) {
+        let open = self.engine.open_incidents();
         self.turn(Turn::Finish(host::now()));
         self.rest();
         let losses = self.losses();
-        let complete = self.stdout.finish(patience).await;
-        (open, losses, complete)
+        self.outputs.finish(patience).await;
+        (open, losses)
     }
 
     /// Lets something happen to the engine.
     fn turn(&mut self, turn: Turn) {
         self.world.turn();
-        let engine = &mut self.reporting.engine;
+        let engine = &mut self.engine;
         let due = match &self.recorder {
             None => turn.happen(engine, &self.world),
             Some(recorder) => {
@@ -315,16 +323,14 @@ impl Sensor {
         // Somebody may have set the clock since. Smaller differences are the clock being steered; following them would
         // give one finding several creation times.
         let boot_unix_ns = host::boot_unix_ns();
-        if boot_unix_ns.abs_diff(self.reporting.host.boot_unix_ns) > CLOCK_STEP_NS {
-            self.reporting.host.boot_unix_ns = boot_unix_ns;
+        if boot_unix_ns.abs_diff(self.host.boot_unix_ns) > CLOCK_STEP_NS {
+            self.host.boot_unix_ns = boot_unix_ns;
         }
         if let Some(recorder) = &self.recorder {
-            recorder.findings(losses, self.reporting.host.boot_unix_ns);
+            recorder.findings(losses, self.host.boot_unix_ns);
         }
         for incident in incidents {
-            if let Some((id, text)) = self.reporting.text(incident, losses) {
-                self.stdout.send(id, text);
-            }
+            self.outputs.store.put(Report::new(incident, &self.host, losses));
         }
     }
 
@@ -341,8 +347,8 @@ impl Sensor {
                 + counters.read_failed_argv
                 + counters.read_failed_path
                 + self.decode_failures,
-            tracking_full: counters.tracking_full + self.reporting.engine.evicted(),
-            output_dropped: self.stdout.dropped(),
+            tracking_full: counters.tracking_full + self.engine.evicted(),
+            output_dropped: self.outputs.store.dropped(),
         }
     }
 }

@@ -7,6 +7,7 @@
 mod exception;
 mod problem;
 mod reader;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -23,9 +24,12 @@ use toml::de::{DeTable, DeValue};
 
 pub use self::problem::{Problem, Problems};
 use self::reader::{Document, Key, Value, nearest};
-use crate::detect::{
-    Severity,
-    exceptions::{Exception, Exceptions, Origin},
+use crate::{
+    detect::{
+        Severity,
+        exceptions::{Exception, Exceptions, Origin},
+    },
+    store::Retention,
 };
 
 /// Where the file is if nothing else is said. It need not be there.
@@ -34,7 +38,7 @@ pub const DEFAULT_PATH: &str = "/etc/sensor-daemon/config.toml";
 const SIZE_MAX: usize = 1 << 20;
 const BUILT_IN: &str = include_str!("../detect/exceptions.toml");
 /// Fields at the top of the file.
-const FIELDS: &[&str] = &["min_severity", "disable_exceptions", "exception"];
+const FIELDS: &[&str] = &["min_severity", "disable_exceptions", "store", "exception"];
 
 /// What the file says, together with what is built in.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +47,8 @@ pub struct Config {
     pub path: Option<PathBuf>,
     /// Findings below it are not reported; `None` leaves it to the default.
     pub min_severity: Option<Severity>,
+    /// How long findings are kept.
+    pub retention: Retention,
     /// The built-in exceptions, then the file's.
     pub exceptions: Exceptions,
 }
@@ -107,6 +113,7 @@ pub fn parse(name: &str, text: &str, users: &dyn Users) -> Result<Config, Proble
     for (key, value) in root.get_ref() {
         match key.get_ref().as_ref() {
             "min_severity" => config.min_severity = severity(&mut document, value),
+            "store" => config.retention = store::read(&mut document, value),
             "disable_exceptions" => disable = disabled(&mut document, key, value),
             "exception" => {
                 for exception in exception::read_all(&mut document, key, value, Origin::User, users) {

@@ -6,6 +6,7 @@
 //! the bounds of `clip`, and to a terminal only through [`Text::for_terminal`](crate::model::Text).
 
 mod clip;
+mod cloud_logging;
 mod describe;
 mod ecs;
 mod human;
@@ -20,11 +21,12 @@ mod surroundings;
 mod time;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use self::clip::command_line;
 pub use self::{
     clip::LINE_MAX,
+    cloud_logging::cloud_logging,
     describe::sentence,
     ecs::ecs,
     human::human,

@@ -1,6 +1,9 @@
-//! Where findings go: standard output, systemd's journal, a syslog collector.
+//! Where findings go: standard output, a file, systemd's journal, a syslog collector. Each follows the record of findings
+//! ([`driver`]).
 
+pub mod driver;
 mod fields;
+pub mod file;
 pub mod journald;
 pub mod stdout;
 pub mod syslog;

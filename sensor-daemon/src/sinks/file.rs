@@ -1,0 +1,126 @@
+//! A file to which lines are appended, opened anew when it is told to (logrotate) or when its name leads to another file.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use super::{Sink, stdout::Format};
+use crate::finding::Report;
+
+/// Writes to it.
+pub struct Appended {
+    name: String,
+    path: PathBuf,
+    format: Format,
+    open: Option<File>,
+    reopen: Arc<AtomicBool>,
+}
+
+impl Appended {
+    /// Appends to the file at `path`, which is made for its owner alone if it is not there. It is opened anew with the next finding
+    /// after `reopen` was set.
+    #[must_use]
+    pub fn new(path: PathBuf, format: Format, reopen: Arc<AtomicBool>) -> Self {
+        Self {
+            name: format!("file={}", path.display()),
+            path,
+            format,
+            open: None,
+            reopen,
+        }
+    }
+
+    fn file(&mut self) -> io::Result<&mut File> {
+        let told = self.reopen.swap(false, Ordering::Relaxed);
+        let open = self.open.take().filter(|open| !told && self.is_at_its_path(open));
+        let file = match open {
+            Some(file) => file,
+            None => OpenOptions::new()
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .open(&self.path)?,
+        };
+        Ok(self.open.insert(file))
+    }
+
+    fn is_at_its_path(&self, open: &File) -> bool {
+        let identity = |metadata: io::Result<std::fs::Metadata>| metadata.ok().map(|file| (file.dev(), file.ino()));
+        identity(open.metadata()) == identity(std::fs::metadata(&self.path))
+    }
+}
+
+impl Sink for Appended {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn deliver(&mut self, report: &Report) -> io::Result<()> {
+        let text = (self.format)(report);
+        let file = self.file()?;
+        let before = file.metadata()?.len();
+        let written = file.write_all(text.as_bytes());
+        if written.is_err() && file.metadata().is_ok_and(|now| now.is_file() && now.len() > before) {
+            // A part of a line would spoil the next; it is written again as a whole.
+            let _ = file.set_len(before);
+        }
+        written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::fs;
+
+    use super::*;
+    use crate::finding::tests::{report, reverse_shell};
+
+    #[test]
+    fn lines_are_appended_and_a_rotated_file_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("findings.json");
+        let reopen = Arc::new(AtomicBool::new(false));
+        let mut sink = Appended::new(
+            path.clone(),
+            Box::new(|report| format!("{}\n", report.id)),
+            Arc::clone(&reopen),
+        );
+        let report = report(&reverse_shell());
+        let line = format!("{}\n", report.id);
+        sink.deliver(&report).unwrap();
+        sink.deliver(&report).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), line.repeat(2));
+        let rotated = directory.path().join("findings.json.1");
+        fs::rename(&path, &rotated).unwrap();
+        sink.deliver(&report).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), line);
+        // copytruncate
+        fs::write(&path, "").unwrap();
+        reopen.store(true, Ordering::Relaxed);
+        sink.deliver(&report).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), line);
+        assert_eq!(fs::read_to_string(&rotated).unwrap(), line.repeat(2));
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_directory_that_is_gone_is_an_error_until_it_is_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("logs/findings.json");
+        let mut sink = Appended::new(path.clone(), Box::new(|_| "x\n".to_owned()), Arc::default());
+        let report = report(&reverse_shell());
+        assert!(sink.deliver(&report).is_err());
+        fs::create_dir(directory.path().join("logs")).unwrap();
+        sink.deliver(&report).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "x\n");
+    }
+}

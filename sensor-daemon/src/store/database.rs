@@ -1,0 +1,446 @@
+//! The tables, and every statement on them. One row a state of a finding; the newest of each is marked. Sinks follow the
+//! rows by number, each with a cursor of its own.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, params};
+
+use crate::{
+    detect::{Severity, State},
+    finding::Report,
+    model::Endpoint,
+};
+
+use super::{Filter, Retention, StoreError, Stored};
+
+/// Of the tables; in the file's `user_version`.
+const SCHEMA_VERSION: i64 = 1;
+/// Superseded states that wait for a sink at most; beyond that only each finding's newest state is kept.
+const SUPERSEDED_MAX: i64 = 256;
+/// Part of the findings that goes when there is no room: one in so many.
+const SHED: i64 = 20;
+/// KiB of pages kept in memory.
+const CACHE_KIB: i64 = 256;
+
+const SCHEMA: &str = "
+    CREATE TABLE reports (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL,
+        latest INTEGER NOT NULL,
+        run INTEGER NOT NULL,
+        updated INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        severity INTEGER NOT NULL,
+        container TEXT,
+        peers TEXT NOT NULL,
+        report TEXT NOT NULL
+    );
+    CREATE INDEX reports_of_finding ON reports (id, seq);
+    CREATE INDEX reports_by_time ON reports (updated) WHERE latest = 1;
+    CREATE INDEX reports_superseded ON reports (seq) WHERE latest = 0;
+    CREATE TABLE cursors (sink TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE runs (run INTEGER PRIMARY KEY AUTOINCREMENT);
+";
+
+/// An open database.
+pub(super) struct Database {
+    connection: Connection,
+    /// Which start of the sensor this is.
+    run: i64,
+}
+
+impl Database {
+    /// Opens the file for writing, and makes it if need be.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        let connection = Connection::open(path).map_err(|source| StoreError::of(path, source))?;
+        Self::prepare(connection, true).map_err(|error| error.at(path))
+    }
+
+    /// One that is in memory.
+    pub(super) fn in_memory() -> Result<Self, StoreError> {
+        let connection =
+            Connection::open_in_memory().map_err(|source| StoreError::of(Path::new(":memory:"), source))?;
+        Self::prepare(connection, false).map_err(|error| error.at(Path::new(":memory:")))
+    }
+
+    fn prepare(connection: Connection, file: bool) -> Result<Self, Failure> {
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        connection.busy_timeout(std::time::Duration::from_secs(2))?;
+        if file {
+            // Before the first table, else it takes no effect.
+            connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            // A commit is in the kernel's hands, and survives the sensor's death; a power cut may take the last ones.
+            connection.pragma_update(None, "synchronous", "NORMAL")?;
+        }
+        match version(&connection)? {
+            0 => {
+                let made = connection.unchecked_transaction()?;
+                made.execute_batch(SCHEMA)?;
+                made.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+                made.commit()?;
+            }
+            SCHEMA_VERSION => {}
+            other => return Err(Failure::Version(other)),
+        }
+        if file {
+            let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+            if verdict != "ok" {
+                return Err(Failure::Damaged);
+            }
+        }
+        connection.execute("INSERT INTO runs DEFAULT VALUES", [])?;
+        let run = connection.last_insert_rowid();
+        connection.execute("DELETE FROM runs WHERE run < ?1", [run])?;
+        Ok(Self { connection, run })
+    }
+
+    /// Keeps new states; the number of the last one, and how many superseded ones that somebody still waited for had to go.
+    pub(super) fn put(&mut self, reports: &mut [Report]) -> rusqlite::Result<Put> {
+        let run = self.run;
+        let transaction = self.connection.transaction()?;
+        let mut last = 0;
+        for report in reports.iter_mut() {
+            last = insert(&transaction, report, run)?;
+        }
+        transaction.execute(
+            "DELETE FROM reports WHERE latest = 0 AND seq <= (SELECT coalesce(min(seq), 0) FROM cursors)",
+            [],
+        )?;
+        let waiting: i64 =
+            transaction.query_row("SELECT count(*) FROM reports WHERE latest = 0", [], |row| row.get(0))?;
+        let skipped = if waiting > SUPERSEDED_MAX {
+            transaction.execute("DELETE FROM reports WHERE latest = 0", [])?
+        } else {
+            0
+        };
+        transaction.commit()?;
+        Ok(Put {
+            last,
+            skipped: skipped as u64,
+        })
+    }
+
+    /// Takes over a row as it is.
+    pub(super) fn adopt(&mut self, stored: &Stored) -> rusqlite::Result<()> {
+        let run = self.run;
+        let transaction = self.connection.transaction()?;
+        let known: Option<i64> = transaction
+            .query_row("SELECT seq FROM reports WHERE seq = ?1", [stored.seq], |row| row.get(0))
+            .optional()?;
+        if known.is_none() {
+            transaction.execute("UPDATE reports SET latest = 0 WHERE id = ?1", [&stored.report.id])?;
+            write(&transaction, Some(stored.seq), &stored.report, run)?;
+        }
+        transaction.commit()
+    }
+
+    /// New rows get higher numbers than this one.
+    pub(super) fn number_from(&mut self, last: i64) -> rusqlite::Result<()> {
+        self.connection.execute(
+            "DELETE FROM sqlite_sequence WHERE name = 'reports' AND seq < ?1",
+            [last],
+        )?;
+        self.connection.execute(
+            "INSERT INTO sqlite_sequence (name, seq) SELECT 'reports', ?1
+                WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'reports')",
+            [last],
+        )?;
+        Ok(())
+    }
+
+    /// Findings that are open by what an earlier start of the sensor said, and that this one has not met.
+    pub(super) fn abandoned(&self) -> rusqlite::Result<Vec<Report>> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT seq, report FROM reports WHERE latest = 1 AND state = 'ACTIVE' AND run != ?1")?;
+        let rows = statement.query_map([self.run], stored)?;
+        Ok(rows.flatten().flatten().map(|stored| stored.report).collect())
+    }
+
+    /// Rows after a number, in order.
+    pub(super) fn after(&self, seq: i64, limit: usize) -> rusqlite::Result<Vec<Stored>> {
+        after(&self.connection, seq, limit)
+    }
+
+    /// The number of the last row.
+    pub(super) fn last(&self) -> rusqlite::Result<i64> {
+        self.connection
+            .query_row("SELECT coalesce(max(seq), 0) FROM reports", [], |row| row.get(0))
+    }
+
+    /// How far a sink has come; one that is new begins here.
+    pub(super) fn cursor(&mut self, sink: &str) -> rusqlite::Result<i64> {
+        let known = self
+            .connection
+            .query_row("SELECT seq FROM cursors WHERE sink = ?1", [sink], |row| row.get(0))
+            .optional()?;
+        match known {
+            Some(seq) => Ok(seq),
+            None => {
+                let last = self.last()?;
+                self.set_cursor(sink, last)?;
+                Ok(last)
+            }
+        }
+    }
+
+    /// Every sink's place.
+    pub(super) fn cursors(&self) -> rusqlite::Result<Vec<(String, i64)>> {
+        let mut statement = self.connection.prepare("SELECT sink, seq FROM cursors")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect()
+    }
+
+    /// Notes how far a sink has come.
+    pub(super) fn set_cursor(&mut self, sink: &str, seq: i64) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO cursors (sink, seq) VALUES (?1, ?2) ON CONFLICT (sink) DO UPDATE SET seq = ?2",
+            )?
+            .execute(params![sink, seq])?;
+        Ok(())
+    }
+
+    /// Forgets sinks that are not used any more, so that nothing waits for them.
+    pub(super) fn keep_cursors(&mut self, sinks: &[String]) -> rusqlite::Result<()> {
+        for (sink, _) in self.cursors()? {
+            if !sinks.contains(&sink) {
+                self.connection.execute("DELETE FROM cursors WHERE sink = ?1", [sink])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets findings that ended before `now` by more than the greatest age, and the oldest that ended while the file is too
+    /// large.
+    pub(super) fn keep_within(&mut self, retention: &Retention, now: i64) -> rusqlite::Result<()> {
+        if let Some(age) = retention.max_age {
+            let oldest = now.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX));
+            self.connection.execute(
+                "DELETE FROM reports WHERE latest = 1 AND state = 'INACTIVE' AND updated < ?1",
+                [oldest],
+            )?;
+        }
+        while self.size()? > retention.max_bytes && self.shed()? {}
+        Ok(())
+    }
+
+    /// Forgets some of the findings that ended, the oldest first; whether there were any.
+    pub(super) fn shed(&mut self) -> rusqlite::Result<bool> {
+        let shed = self.connection.execute(
+            "DELETE FROM reports WHERE seq IN (
+                SELECT seq FROM reports WHERE latest = 1 AND state = 'INACTIVE' ORDER BY updated
+                LIMIT (SELECT 1 + count(*) / ?1 FROM reports WHERE latest = 1)
+            )",
+            [SHED],
+        )?;
+        self.connection
+            .query_row("PRAGMA incremental_vacuum", [], |_| Ok(()))
+            .optional()?;
+        Ok(shed > 0)
+    }
+
+    /// Bytes of pages in use.
+    fn size(&self) -> rusqlite::Result<u64> {
+        let pragma =
+            |name: &str| -> rusqlite::Result<i64> { self.connection.pragma_query_value(None, name, |row| row.get(0)) };
+        let used = pragma("page_count")? - pragma("freelist_count")?;
+        Ok((used.max(0) * pragma("page_size")?).unsigned_abs())
+    }
+}
+
+/// What keeping new states has led to.
+pub(super) struct Put {
+    /// Number of the last row.
+    pub(super) last: i64,
+    /// States that some sink will not see.
+    pub(super) skipped: u64,
+}
+
+/// Opens the file for reading.
+pub(super) fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || -> Result<Connection, Failure> {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(std::time::Duration::from_secs(2))?;
+        match version(&connection)? {
+            SCHEMA_VERSION => Ok(connection),
+            other => Err(Failure::Version(other)),
+        }
+    };
+    open().map_err(|error| error.at(path))
+}
+
+/// Rows after a number, in order. What can't be understood is left out.
+pub(super) fn after(connection: &Connection, seq: i64, limit: usize) -> rusqlite::Result<Vec<Stored>> {
+    let mut statement =
+        connection.prepare_cached("SELECT seq, report FROM reports WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+    let rows = statement.query_map(params![seq, limit as i64], stored)?;
+    Ok(rows
+        .collect::<rusqlite::Result<Vec<_>>>()?
+        .into_iter()
+        .flatten()
+        .collect())
+}
+
+/// The newest state of each finding that the filter lets through, the oldest first.
+pub(super) fn latest(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Stored>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, report FROM (
+            SELECT seq, report, updated FROM reports WHERE latest = 1
+                AND (?1 IS NULL OR updated >= ?1) AND (?2 IS NULL OR updated <= ?2)
+                AND (?3 IS NULL OR severity >= ?3) AND (?4 IS NULL OR state = ?4)
+                AND (?5 IS NULL OR instr(container, ?5) > 0) AND (?6 IS NULL OR instr(peers, ?6) > 0)
+            ORDER BY updated DESC, seq DESC LIMIT ?7
+        ) ORDER BY updated, seq",
+    )?;
+    let rows = statement.query_map(
+        params![
+            filter.since,
+            filter.until,
+            filter.min_severity.map(rank),
+            filter.state.map(state_name),
+            filter.container,
+            filter.peer.as_ref().map(|peer| format!(" {peer} ")),
+            filter.limit.map_or(-1, |limit| limit as i64),
+        ],
+        stored,
+    )?;
+    Ok(rows
+        .collect::<rusqlite::Result<Vec<_>>>()?
+        .into_iter()
+        .flatten()
+        .collect())
+}
+
+/// The newest state of each finding whose id begins so.
+pub(super) fn by_prefix(connection: &Connection, prefix: &str) -> rusqlite::Result<Vec<Stored>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, report FROM reports WHERE latest = 1 AND substr(id, 1, length(?1)) = ?1 ORDER BY id",
+    )?;
+    let rows = statement.query_map([prefix], stored)?;
+    Ok(rows
+        .collect::<rusqlite::Result<Vec<_>>>()?
+        .into_iter()
+        .flatten()
+        .collect())
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// None for a report that this version can't understand.
+fn stored(row: &Row<'_>) -> rusqlite::Result<Option<Stored>> {
+    let seq = row.get(0)?;
+    let report = serde_json::from_str(row.get_ref(1)?.as_str()?).ok();
+    Ok(report.map(|report| Stored { seq, report }))
+}
+
+/// Keeps a new state. If an earlier start of the sensor knew the finding, it goes on where that one was.
+fn insert(connection: &Connection, report: &mut Report, run: i64) -> rusqlite::Result<i64> {
+    let before = connection
+        .prepare_cached("SELECT seq, report FROM reports WHERE id = ?1 AND latest = 1")?
+        .query_row([&report.id], stored)
+        .optional()?
+        .flatten();
+    if let Some(before) = before {
+        let (known, incident) = (before.report.incident, &mut report.incident);
+        incident.update = incident.update.max(known.update + 1);
+        incident.severity = incident.severity.max(known.severity);
+        if before.report.host.boot_id == report.host.boot_id {
+            incident.opened = incident.opened.min(known.opened);
+        }
+    }
+    connection
+        .prepare_cached("UPDATE reports SET latest = 0 WHERE id = ?1 AND latest = 1")?
+        .execute([&report.id])?;
+    write(connection, None, report, run)
+}
+
+fn write(connection: &Connection, seq: Option<i64>, report: &Report, run: i64) -> rusqlite::Result<i64> {
+    let incident = &report.incident;
+    let json =
+        serde_json::to_string(report).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    // Each between blanks, so that a whole address can be looked for.
+    let peers = incident
+        .sockets
+        .iter()
+        .map(|socket| format!(" {} ", peer(&socket.remote)))
+        .collect::<String>();
+    let container = incident.shell.container.as_ref();
+    let container = container.map(|container| format!("{} {}", container.id, container.name.as_deref().unwrap_or("")));
+    connection
+        .prepare_cached(
+            "INSERT INTO reports (seq, id, latest, run, updated, state, severity, container, peers, report)
+                VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute(params![
+            seq,
+            report.id,
+            run,
+            unix(report),
+            state_name(incident.state),
+            rank(incident.severity),
+            container,
+            peers,
+            json
+        ])?;
+    Ok(connection.last_insert_rowid())
+}
+
+fn peer(endpoint: &Endpoint) -> String {
+    match endpoint {
+        Endpoint::Ip(address) => address.ip().to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// When it was last changed, in nanoseconds of Unix time.
+fn unix(report: &Report) -> i64 {
+    let since_boot = i64::try_from(report.incident.updated.0).unwrap_or(i64::MAX);
+    report.host.boot_unix_ns.saturating_add(since_boot)
+}
+
+fn rank(severity: Severity) -> i64 {
+    match severity {
+        Severity::Low => 1,
+        Severity::Medium => 2,
+        Severity::High => 3,
+        Severity::Critical => 4,
+    }
+}
+
+fn state_name(state: State) -> &'static str {
+    match state {
+        State::Active => "ACTIVE",
+        State::Inactive => "INACTIVE",
+    }
+}
+
+/// Why a database is of no use.
+enum Failure {
+    Sqlite(rusqlite::Error),
+    Version(i64),
+    Damaged,
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl Failure {
+    fn at(self, path: &Path) -> StoreError {
+        match self {
+            Self::Sqlite(source) => StoreError::of(path, source),
+            Self::Version(version) => StoreError::Version {
+                path: path.to_owned(),
+                version,
+            },
+            Self::Damaged => StoreError::Damaged { path: path.to_owned() },
+        }
+    }
+}
