@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    path::Path,
     process::{Command, ExitCode},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -97,7 +98,7 @@ impl Suite {
                 .lines(0, |lines| lines.iter().map(|line| line.raw.clone()).collect());
             ensure!(!lines.is_empty(), "no line was written: run this together with others");
             fs::write(&file, lines.join(&b'\n'))?;
-            official_parser(&file, lines.len())
+            Format::Scc.parse_officially(&file, lines.len())
         })
     }
 
@@ -109,25 +110,56 @@ impl Suite {
     }
 }
 
-/// Has Google's own parser read the lines of `file`, strictly: unknown members are errors.
-///
-/// # Errors
-/// What it says about the first line that it refuses.
-pub fn official_parser(file: &std::path::Path, lines: usize) -> Result<()> {
-    let python = env::var_os("SENSOR_TEST_PYTHON").context(
-        "SENSOR_TEST_PYTHON names no Python with google-cloud-securitycenter: run cargo xtask setup --tests",
-    )?;
-    let output = Command::new(python)
-        .arg("-c")
-        .arg(include_str!("../programs/parse.py"))
-        .arg(file)
-        .output()?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.success() && said.contains(&format!("parsed {lines} lines")),
-        "{said}"
-    );
-    Ok(())
+/// A format of findings that machines read.
+#[derive(Clone, Copy, Debug)]
+pub enum Format {
+    /// Security Command Center's, read by Google's own parser, strictly: unknown members are errors.
+    Scc,
+    /// OCSF's, validated against its own closed schema.
+    Ocsf,
+    /// The Elastic Common Schema, validated against its table of fields.
+    Ecs,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Scc, Self::Ocsf, Self::Ecs];
+
+    /// What `--format` calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scc => "json",
+            Self::Ocsf => "ocsf",
+            Self::Ecs => "ecs",
+        }
+    }
+
+    /// Has its official parser read the lines of `file`.
+    ///
+    /// # Errors
+    /// What it says about the first line that it refuses.
+    pub fn parse_officially(self, file: &Path, lines: usize) -> Result<()> {
+        let python = env::var_os("SENSOR_TEST_PYTHON").context(
+            "SENSOR_TEST_PYTHON names no Python with the parsers of findings: run cargo xtask setup --tests",
+        )?;
+        let mut command = Command::new(python);
+        command.arg("-c");
+        match self {
+            Self::Scc => command.arg(include_str!("../programs/parse.py")),
+            Self::Ocsf => command.arg(include_str!("../programs/ocsf.py")),
+            Self::Ecs => command
+                .arg(include_str!("../programs/ecs.py"))
+                .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/ecs-9.4.0.tsv")),
+        };
+        let output = command.arg(file).output()?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success() && said.contains(&format!("parsed {lines} lines")),
+            "{self:?}: {said}"
+        );
+        Ok(())
+    }
 }
 
 /// A case that starts sensors of its own: its name, and what it does.

@@ -71,6 +71,7 @@ impl Steps {
             "--exclude",
             "sensor-tests",
         ]);
+        unit.env("SENSOR_TEST_PYTHON", &python);
         self.tests("unit tests", unit.args(filter_arguments(filter)))?;
         let mut end_to_end = workspace::cargo();
         end_to_end

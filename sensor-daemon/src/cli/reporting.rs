@@ -41,6 +41,10 @@ enum Format {
     Json,
     /// A few lines for people
     Human,
+    /// One JSON object a line: an OCSF 1.8.0 event, class Detection Finding (2004)
+    Ocsf,
+    /// One JSON object a line: a document of the Elastic Common Schema 9.4.0
+    Ecs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -85,7 +89,11 @@ impl Options {
         Reporting {
             engine: Engine::new(settings),
             host,
-            human: self.format == Format::Human || (self.format == Format::Auto && terminal),
+            format: match self.format {
+                Format::Auto if terminal => Format::Human,
+                Format::Auto => Format::Json,
+                format => format,
+            },
             colour: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         }
     }
@@ -95,8 +103,8 @@ impl Options {
 pub(super) struct Reporting {
     pub(super) engine: Engine,
     pub(super) host: Host,
-    /// For people, not JSON.
-    human: bool,
+    /// Never [`Format::Auto`].
+    format: Format,
     /// With colours, if for people.
     colour: bool,
 }
@@ -105,15 +113,17 @@ impl Reporting {
     /// An incident's identity and its text, newlines included.
     pub(super) fn text(&self, incident: Incident, losses: Losses) -> Option<(String, String)> {
         let report = Report::new(incident, &self.host, losses);
-        let text = if self.human {
-            finding::human(&report, self.colour)
-        } else {
-            match serde_json::to_string(&finding::scc(&report)) {
-                Ok(line) => line + "\n",
-                Err(error) => {
-                    warn!("a finding can't be written as JSON: {error}");
-                    return None;
-                }
+        let line = match self.format {
+            Format::Human => return Some((report.id.clone(), finding::human(&report, self.colour))),
+            Format::Auto | Format::Json => serde_json::to_string(&finding::scc(&report)),
+            Format::Ocsf => serde_json::to_string(&finding::ocsf(&report)),
+            Format::Ecs => serde_json::to_string(&finding::ecs(&report)),
+        };
+        let text = match line {
+            Ok(line) => line + "\n",
+            Err(error) => {
+                warn!("a finding can't be written as JSON: {error}");
+                return None;
             }
         };
         Some((report.id, text))

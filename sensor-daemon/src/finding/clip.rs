@@ -3,7 +3,70 @@
 
 use std::borrow::Cow;
 
-use crate::model::Text;
+use serde::Serialize;
+
+use crate::{detect::Command, model::Text};
+
+/// Most bytes of one finding as a line of JSON, in every format.
+pub const LINE_MAX: usize = 47 * 1024;
+
+/// The text form in about `room` bytes of JSON, with a mark at its end if it was cut.
+pub(super) fn shown(text: &Text, room: usize) -> String {
+    let (shown, cut) = self::text(text, room);
+    if cut { format!("{shown}…") } else { shown.into_owned() }
+}
+
+/// The same for text that user space found somewhere, which a container may have had a say in.
+pub(super) fn string(text: &str, room: usize) -> String {
+    shown(&Text::from(text), room)
+}
+
+/// Arguments as they could have been typed, in about `room` bytes of JSON; one that a shell would take apart is quoted.
+pub(crate) fn command_line(argv: &[Text], truncated: bool, room: usize) -> String {
+    // Quotes around each are not worth a second measure: half the room is left to them.
+    let (arguments, cut) = arguments(argv, room / 2);
+    let mut line = String::new();
+    for argument in &arguments {
+        let plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);
+        let word = if argument.starts_with("$'") || (!argument.is_empty() && argument.chars().all(plain)) {
+            Cow::Borrowed(argument.as_str())
+        } else {
+            Cow::Owned(format!("'{}'", argument.replace('\'', "'\\''")))
+        };
+        if json_len(&line) + json_len(&word) + 1 > room {
+            return line + " …";
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(&word);
+    }
+    if truncated || cut {
+        line.push_str(" …");
+    }
+    line
+}
+
+/// What `make` makes of the newest commands, as many as fit into `room` bytes of a JSON list, oldest first.
+pub(super) fn newest<T: Serialize>(commands: &[Command], room: usize, make: impl Fn(&Command) -> T) -> Vec<T> {
+    let mut left = room;
+    let mut fitting: Vec<T> = Vec::with_capacity(commands.len());
+    for command in commands.iter().rev() {
+        let made = make(command);
+        let Some(rest) = left.checked_sub(json_size(&made) + 1) else {
+            break;
+        };
+        left = rest;
+        fitting.push(made);
+    }
+    fitting.reverse();
+    fitting
+}
+
+/// Bytes of JSON; what can't be serialized counts as too large.
+pub(super) fn json_size(value: &impl Serialize) -> usize {
+    serde_json::to_string(value).map_or(LINE_MAX, |json| json.len())
+}
 
 /// The text form of `text` in at most `room` bytes of JSON; whether it was cut, which never happens inside a character.
 pub(super) fn text(text: &Text, room: usize) -> (Cow<'_, str>, bool) {

@@ -2,7 +2,7 @@
 
 use crate::{
     detect::{Incident, Link, State, Technique},
-    model::{Direction, Exec, Hop, Program, Socket, Text},
+    model::{Direction, Exec, Hop, Program, ProgramKind, Socket, Text},
 };
 
 use super::time;
@@ -12,8 +12,9 @@ const NAME_MAX: usize = 120;
 /// Most relays named in a sentence.
 const RELAYS_MAX: usize = 3;
 
-/// What happened, in one sentence.
-pub(super) fn sentence(incident: &Incident) -> String {
+/// What happened, in one sentence on one line.
+#[must_use]
+pub fn sentence(incident: &Incident) -> String {
     let shell = who(&incident.shell);
     let connection = connection(incident);
     let both = match incident.link {
@@ -65,6 +66,11 @@ pub(super) fn sentence(incident: &Incident) -> String {
         Technique::InputOnlyCommand => format!("{shell} reads its input from {connection}"),
     };
     format!("{what}; {}.", course(incident))
+}
+
+/// Whether what runs is a UNIX shell or commands, and not the code of another interpreter.
+pub(super) fn is_unix_shell(incident: &Incident) -> bool {
+    incident.shell.program.kind != ProgramKind::Interpreter
 }
 
 /// How it went on.

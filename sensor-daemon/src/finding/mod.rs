@@ -1,24 +1,36 @@
-//! From an incident to what is written: one finding in Security Command Center's shape ([`scc()`]), or a few lines for a
-//! person at a terminal ([`human()`]). Owns shapes and words; decides nothing. What it makes goes to `sinks/`.
+//! From an incident to what is written: one finding in the shape of Security Command Center ([`scc()`]), OCSF ([`ocsf()`]) or the
+//! Elastic Common Schema ([`ecs()`]), or a few lines for a person at a terminal ([`human()`]). Owns shapes and words; decides
+//! nothing. What it makes goes to `sinks/`.
 //!
 //! Everything a watched process chose is hostile: it goes into JSON through [`Text::to_text`](crate::model::Text) within
 //! the bounds of `clip`, and to a terminal only through [`Text::for_terminal`](crate::model::Text).
 
 mod clip;
 mod describe;
+mod ecs;
 mod human;
 mod id;
+mod members;
+mod ocsf;
 mod properties;
 mod report;
 mod scc;
+mod scc_place;
+mod surroundings;
 mod time;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::clip::command_line;
 pub use self::{
+    clip::LINE_MAX,
+    describe::sentence,
+    ecs::ecs,
     human::human,
     id::finding_id,
+    ocsf::ocsf,
     report::Report,
-    scc::{CATEGORY, LINE_MAX, Line, MODULE, scc},
+    scc::{CATEGORY, Line, MODULE, scc},
+    time::updated,
 };

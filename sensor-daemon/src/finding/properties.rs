@@ -5,10 +5,10 @@ use serde::Serialize;
 
 use crate::{
     detect::{Incident, State},
-    model::{Direction, Exec, Host, Losses, Namespaces, Socket, Text},
+    model::{Direction, Exec, Losses, Namespaces, Socket, Text},
 };
 
-use super::{clip, scc::source_and_destination};
+use super::{clip::shown, report::Report, scc::source_and_destination, surroundings::Surroundings};
 
 const NAME_MAX: usize = 512;
 const PATH_MAX: usize = 1024;
@@ -46,6 +46,9 @@ pub(super) struct SourceProperties {
     execution: Execution,
     namespaces: Namespaces,
     cgroup: CgroupProperties,
+    /// Container, account, posture and the like, as far as they are known.
+    #[serde(flatten)]
+    surroundings: Surroundings,
     host: HostProperties,
     losses: Losses,
 }
@@ -148,7 +151,14 @@ struct HostProperties {
 }
 
 impl SourceProperties {
-    pub(super) fn of(incident: &Incident, host: &Host, losses: &Losses) -> Self {
+    pub(super) fn of(report: &Report) -> Self {
+        let Report {
+            id: _,
+            incident,
+            host,
+            losses,
+            context,
+        } = report;
         let ended = incident.state == State::Inactive;
         let shell = &incident.shell;
         let stream = |at: usize, name| StreamProperties {
@@ -179,6 +189,7 @@ impl SourceProperties {
                 leaf: shown(&shell.cgroup.leaf, NAME_MAX),
                 parent: shown(&shell.cgroup.parent, NAME_MAX),
             },
+            surroundings: Surroundings::of(shell.container.as_ref(), context),
             host: HostProperties {
                 hostname: host.hostname.clone(),
                 boot_id: host.boot_id.clone(),
@@ -264,15 +275,10 @@ impl Execution {
     }
 }
 
-fn direction(direction: Direction) -> &'static str {
+pub(super) fn direction(direction: Direction) -> &'static str {
     match direction {
         Direction::Outbound => "outbound",
         Direction::Inbound => "inbound",
         Direction::Unknown => "unknown",
     }
-}
-
-fn shown(text: &Text, room: usize) -> String {
-    let (shown, cut) = clip::text(text, room);
-    if cut { format!("{shown}…") } else { shown.into_owned() }
 }

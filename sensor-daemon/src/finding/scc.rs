@@ -3,7 +3,7 @@
 //! The official parser is strict (unknown fields, lower-case enumerations and odd times are refused), so every field
 //! here is one that it knows; what has no field of its own goes into `sourceProperties` ([`super::properties`]).
 //!
-//! Bounds: a line is at most [`LINE_MAX`] bytes, because journald splits longer ones. The shell may take 4 KiB for its
+//! Bounds: a line is at most `LINE_MAX` bytes, because journald splits longer ones. The shell may take 4 KiB for its
 //! arguments, every other process 512 bytes; of the commands, the newest that fit are shown.
 
 use std::net::SocketAddr;
@@ -12,24 +12,29 @@ use serde::Serialize;
 
 use crate::{
     detect::{Command, Incident, Severity, State},
-    model::{Ancestor, Direction, Endpoint, Exec, Hop, Host, ProgramKind, Socket, Text, Transport},
+    model::{Ancestor, Context, Direction, Endpoint, Exec, Hop, Socket, Text, Transport},
 };
 
-use super::{clip, describe, properties::SourceProperties, report::Report, time};
+use super::{
+    clip::{self, LINE_MAX},
+    describe,
+    properties::SourceProperties,
+    report::Report,
+    scc_place::{Container, EnvironmentVariable, Kubernetes, Resource},
+    time,
+};
 
 /// The category of every finding.
 pub const CATEGORY: &str = "Execution: Possible Remote Command Execution Detected";
 /// The detector's name.
 pub const MODULE: &str = "HOST_POSSIBLE_REMOTE_COMMAND_EXECUTION_DETECTED";
-/// Most bytes of one finding as a line of JSON.
-pub const LINE_MAX: usize = 47 * 1024;
 
 const SHELL_ARGUMENTS_MAX: usize = 4096;
-const SHELL_PATH_MAX: usize = 4096;
+const SHELL_PATH_MAX: usize = 2048;
 const ARGUMENTS_MAX: usize = 512;
-const PATH_MAX: usize = 1024;
+const PATH_MAX: usize = 512;
 /// There may be ten relays.
-const RELAY_PATH_MAX: usize = 512;
+const RELAY_PATH_MAX: usize = 256;
 
 const SOURCE: &str = "organizations/0/sources/0/locations/global";
 const SOURCE_NAME: &str = "Host Runtime Sensor";
@@ -64,6 +69,10 @@ struct Finding {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     connections: Vec<Connection>,
     processes: Vec<Process>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    containers: Vec<Container>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kubernetes: Option<Kubernetes>,
     source_properties: SourceProperties,
 }
 
@@ -111,6 +120,10 @@ struct Process {
     args: Vec<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     arguments_truncated: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    env_variables: Vec<EnvironmentVariable>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    env_variables_truncated: bool,
     pid: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     parent_pid: Option<String>,
@@ -119,17 +132,15 @@ struct Process {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct File {
     path: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Resource {
-    name: String,
-    display_name: String,
-    #[serde(rename = "type")]
-    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hashed_size: Option<String>,
 }
 
 /// The report as a finding. Serialized by `serde_json::to_string`, it is one line.
@@ -139,12 +150,13 @@ pub fn scc(report: &Report) -> Line {
         id,
         incident,
         host,
-        losses,
-        ..
+        losses: _,
+        context,
     } = report;
     let name = format!("{SOURCE}/findings/{id}");
-    let resource = resource(host);
-    let shell = Process::of_shell(&incident.shell);
+    let resource = Resource::of(host, context.cloud.as_ref());
+    let containers: Vec<Container> = incident.shell.container.iter().map(Container::of).collect();
+    let shell = Process::of_shell(&incident.shell, context);
     let ancestors = incident.ancestors();
     let above = |hop: &&Hop| ancestors.iter().any(|ancestor| ancestor.process == hop.process);
     let relays = incident.relays.iter().filter(|hop| !above(hop));
@@ -177,7 +189,9 @@ pub fn scc(report: &Report) -> Line {
             indicator: indicator(incident),
             connections: incident.sockets.iter().filter_map(Connection::of).collect(),
             processes,
-            source_properties: SourceProperties::of(incident, host, losses),
+            kubernetes: context.pod.as_ref().map(|pod| Kubernetes::of(pod, &containers)),
+            containers,
+            source_properties: SourceProperties::of(report),
         },
         resource,
     };
@@ -187,47 +201,19 @@ pub fn scc(report: &Report) -> Line {
 
 /// Puts the newest commands that fit between the shell and its relays and ancestors, the newest last.
 fn add_commands(line: &mut Line, commands: &[Command]) {
-    let mut left = LINE_MAX.saturating_sub(json_size(line));
-    let mut fitting: Vec<Process> = Vec::with_capacity(commands.len());
-    for command in commands.iter().rev() {
-        let process = Process::of_command(command);
-        let Some(rest) = left.checked_sub(json_size(&process) + 1) else {
-            break;
-        };
-        left = rest;
-        fitting.push(process);
-    }
+    let room = LINE_MAX.saturating_sub(clip::json_size(line));
+    let fitting = clip::newest(commands, room, Process::of_command);
     line.finding.source_properties.commands_shown = fitting.len();
-    line.finding.processes.splice(1..1, fitting.into_iter().rev());
-}
-
-/// Bytes of JSON; what can't be serialized counts as too large.
-fn json_size(value: &impl Serialize) -> usize {
-    serde_json::to_string(value).map_or(LINE_MAX, |json| json.len())
-}
-
-fn resource(host: &Host) -> Resource {
-    // A host that is in no known cloud has no resource name that others know: its machine id is the best there is.
-    let id = if host.machine_id.is_empty() {
-        &host.hostname
-    } else {
-        &host.machine_id
-    };
-    Resource {
-        name: format!("//hosts/{id}"),
-        display_name: host.hostname.clone(),
-        kind: "host",
-    }
+    line.finding.processes.splice(1..1, fitting);
 }
 
 fn mitre_attack(incident: &Incident) -> MitreAttack {
     MitreAttack {
         primary_tactic: "EXECUTION",
-        primary_techniques: match incident.shell.program.kind {
-            ProgramKind::Interpreter => &["COMMAND_AND_SCRIPTING_INTERPRETER"],
-            ProgramKind::Shell | ProgramKind::Relay | ProgramKind::Other => {
-                &["COMMAND_AND_SCRIPTING_INTERPRETER", "UNIX_SHELL"]
-            }
+        primary_techniques: if describe::is_unix_shell(incident) {
+            &["COMMAND_AND_SCRIPTING_INTERPRETER", "UNIX_SHELL"]
+        } else {
+            &["COMMAND_AND_SCRIPTING_INTERPRETER"]
         },
         additional_tactics: &["COMMAND_AND_CONTROL"],
         version: "17",
@@ -247,11 +233,18 @@ fn indicator(incident: &Incident) -> Indicator {
     Indicator { ip_addresses }
 }
 
-/// The two ends of an IP connection, the one that opened it first; `None` for another kind.
+/// The two ends of a connection, the one that opened it first.
+pub(super) fn ends(socket: &Socket) -> (Endpoint, Endpoint) {
+    match socket.direction {
+        Direction::Inbound => (socket.remote, socket.local),
+        Direction::Outbound | Direction::Unknown => (socket.local, socket.remote),
+    }
+}
+
+/// Likewise of an IP connection; `None` for another kind.
 pub(super) fn source_and_destination(socket: &Socket) -> Option<(SocketAddr, SocketAddr)> {
-    match (socket.local, socket.remote, socket.direction) {
-        (Endpoint::Ip(local), Endpoint::Ip(remote), Direction::Inbound) => Some((remote, local)),
-        (Endpoint::Ip(local), Endpoint::Ip(remote), _) => Some((local, remote)),
+    match ends(socket) {
+        (Endpoint::Ip(source), Endpoint::Ip(destination)) => Some((source, destination)),
         _ => None,
     }
 }
@@ -276,24 +269,33 @@ impl Connection {
 
 impl File {
     fn of(path: Option<&Text>, room: usize) -> Option<Self> {
-        path.map(|path| {
-            let (shown, cut) = clip::text(path, room);
-            Self {
-                path: if cut { format!("{shown}…") } else { shown.into_owned() },
-            }
+        path.map(|path| Self {
+            path: clip::shown(path, room),
+            size: None,
+            sha256: None,
+            hashed_size: None,
         })
     }
 }
 
 impl Process {
-    fn of_shell(exec: &Exec) -> Self {
+    fn of_shell(exec: &Exec, context: &Context) -> Self {
         let (args, cut) = clip::arguments(&exec.argv, SHELL_ARGUMENTS_MAX);
+        let (env_variables, env_variables_truncated) = EnvironmentVariable::all(&context.environment);
+        let mut binary = File::of(exec.executable.path.as_ref(), SHELL_PATH_MAX);
+        if let (Some(binary), Some(content)) = (&mut binary, &context.file) {
+            binary.sha256 = Some(clip::string(&content.sha256, 64));
+            binary.size = Some(content.size.to_string());
+            binary.hashed_size = Some(content.size.to_string());
+        }
         Self {
             name: exec.comm.to_text().into_owned(),
-            binary: File::of(exec.executable.path.as_ref(), SHELL_PATH_MAX),
-            script: File::of(exec.script.as_ref(), SHELL_PATH_MAX),
+            binary,
+            script: File::of(exec.script.as_ref(), PATH_MAX),
             args,
             arguments_truncated: exec.argv_truncated || cut,
+            env_variables,
+            env_variables_truncated,
             pid: exec.process.pid.to_string(),
             parent_pid: exec.parent().map(|parent| parent.process.pid.to_string()),
             user_id: Some(exec.credentials.uid.to_string()),
@@ -308,6 +310,8 @@ impl Process {
             script: File::of(command.script.as_ref(), PATH_MAX),
             args,
             arguments_truncated: command.argv_truncated || cut,
+            env_variables: Vec::new(),
+            env_variables_truncated: false,
             pid: command.process.pid.to_string(),
             parent_pid: command.parent.map(|parent| parent.to_string()),
             user_id: Some(command.credentials.uid.to_string()),
@@ -322,6 +326,8 @@ impl Process {
             script: None,
             args: Vec::new(),
             arguments_truncated: false,
+            env_variables: Vec::new(),
+            env_variables_truncated: false,
             pid: hop.process.pid.to_string(),
             parent_pid: (hop.parent != 0).then(|| hop.parent.to_string()),
             user_id: None,
@@ -336,6 +342,8 @@ impl Process {
             script: None,
             args,
             arguments_truncated: cut,
+            env_variables: Vec::new(),
+            env_variables_truncated: false,
             pid: ancestor.process.pid.to_string(),
             parent_pid: parent.map(|parent| parent.process.pid.to_string()),
             user_id: Some(ancestor.uid.to_string()),

@@ -2,11 +2,18 @@
 
 use jiff::Timestamp;
 
+use super::report::Report;
 use crate::model::{BootTime, Host};
 
 /// When that was. Out of the calendar's range, which only a broken clock can give, it is the epoch.
 pub(super) fn calendar(time: BootTime, host: &Host) -> Timestamp {
     Timestamp::from_nanosecond(i128::from(host.boot_unix_ns) + i128::from(time.0)).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// When what a report shows last changed.
+#[must_use]
+pub fn updated(report: &Report) -> Timestamp {
+    calendar(report.incident.updated, &report.host)
 }
 
 /// Hours, minutes and seconds in UTC.

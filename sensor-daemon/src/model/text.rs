@@ -41,19 +41,10 @@ impl Text {
         }
     }
 
-    /// The text form on one line and without anything that a terminal would act on: control characters and
-    /// directional overrides come out as escapes.
+    /// The text form, [`printable`].
     #[must_use]
     pub fn for_terminal(&self) -> String {
-        let mut safe = String::with_capacity(self.0.len());
-        for c in self.to_text().chars() {
-            if c.is_control() || is_invisible_format(c) {
-                safe.extend(c.escape_default());
-            } else {
-                safe.push(c);
-            }
-        }
-        safe
+        printable(&self.to_text())
     }
 
     fn quoted(&self) -> String {
@@ -101,6 +92,21 @@ impl Text {
         }
         Some(Self(bytes))
     }
+}
+
+/// Text on one line and without anything that a terminal would act on: control characters and directional overrides come out
+/// as escapes.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || is_invisible_format(c) {
+            safe.extend(c.escape_default());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
 }
 
 /// Characters of Unicode's category Cf that reorder or hide text on a screen.

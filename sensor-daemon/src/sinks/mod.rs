@@ -1,3 +1,22 @@
-//! Where finding lines go.
+//! Where findings go: standard output, systemd's journal, a syslog collector.
 
+mod fields;
+pub mod journald;
 pub mod stdout;
+pub mod syslog;
+
+use std::io;
+
+use crate::finding::Report;
+
+/// Takes findings somewhere.
+pub trait Sink: Send {
+    /// What it is called in diagnostics.
+    fn name(&self) -> &str;
+
+    /// Hands a report over, and waits until that is done. Called from a thread of the sink's own.
+    ///
+    /// # Errors
+    /// It was not taken. The same report is handed over again later, so it may arrive twice and never not at all.
+    fn deliver(&mut self, report: &Report) -> io::Result<()>;
+}

@@ -14,7 +14,7 @@ use sensor_tests::{
     peer::{Ends, Listener, V4},
     process::command,
     sensor::{Sensor, binary},
-    suite::Alone,
+    suite::{Alone, Format},
     takeover::Takeover,
     tools,
 };
@@ -167,6 +167,38 @@ fn replayed_with_other_options() -> Result<()> {
     Ok(())
 }
 
+/// Everything that the sensor reports, here and in the recordings that are kept, passes the official parser of each format.
+fn replayed_in_every_format() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (sensor, path) = recording(&dir)?;
+    direct(&sensor)?;
+    relayed(&sensor, &dir)?;
+    sensor.stop()?;
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sensor-daemon/tests/recordings");
+    let mut recordings = vec![path];
+    for entry in fs::read_dir(&kept)? {
+        recordings.push(entry?.path());
+    }
+    recordings.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    ensure!(recordings.len() > 2, "no recordings in {}", kept.display());
+    for format in Format::ALL {
+        let mut lines = Vec::new();
+        for recording in &recordings {
+            let replay = ["replay", "--min-severity", "low", "--format", format.name()];
+            let output = output(command(binary()?).args(replay).arg(recording))?;
+            ensure!(output.status.success(), "{format:?}: {}", all(&output));
+            lines.extend(output.stdout);
+        }
+        let text = lines.trim_ascii_end();
+        let count = text.split(|&byte| byte == b'\n').count();
+        ensure!(count >= 2 * recordings.len(), "{format:?}: only {count} lines");
+        let file = dir.path().join(format.name());
+        fs::write(&file, text)?;
+        format.parse_officially(&file, count)?;
+    }
+    Ok(())
+}
+
 /// No other file is overwritten; what is no recording is refused with its line.
 fn refuses() -> Result<()> {
     let dir = tempfile::tempdir()?;
@@ -250,6 +282,7 @@ pub fn cases() -> Vec<Alone> {
     vec![
         ("record::replayed_by_nobody", replayed_by_nobody),
         ("record::replayed_with_other_options", replayed_with_other_options),
+        ("record::replayed_in_every_format", replayed_in_every_format),
         ("record::refuses", refuses),
         ("record::full_disk", full_disk),
     ]

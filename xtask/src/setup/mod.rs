@@ -2,7 +2,7 @@
 //! why.
 //!
 //! `packages` is the table of what is needed, `debian` installs packages, `linker` builds bpf-linker, `python` keeps the
-//! parser of findings, `machines` is what `vm-test` runs on, `advice` is what a person reads where nothing can be installed. Which compiler is chosen among
+//! parsers of findings, `machines` is what `vm-test` runs on, `advice` is what a person reads where nothing can be installed. Which compiler is chosen among
 //! those installed is `toolchain`'s business.
 //!
 //! Everything is said on stderr: the stdout of `cargo xtask run` is the sensor's.
@@ -54,7 +54,7 @@ pub(crate) fn run(tests: bool) -> Result<()> {
         }
         python::install()?;
         eprintln!(
-            "tests: {} programs and the parser of findings are there",
+            "tests: {} programs and the parsers of findings are there",
             packages::TESTS.len()
         );
     }

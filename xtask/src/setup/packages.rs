@@ -228,7 +228,12 @@ pub(super) const TESTS: &[Package] = &[
     Package {
         name: "systemd",
         proof: &["/usr/bin/systemd-socket-activate"],
-        why: "services that are started for a connection",
+        why: "services that are started for a connection, and a journal that findings go to",
+    },
+    Package {
+        name: "rsyslog",
+        proof: &["/usr/sbin/rsyslogd"],
+        why: "a collector of findings over syslog (Debian also starts its service)",
     },
     Package {
         name: "ucspi-tcp",

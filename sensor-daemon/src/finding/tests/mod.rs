@@ -4,7 +4,11 @@
 
 mod clip;
 mod describe;
+mod ecs;
+mod full;
 mod human;
+mod ocsf;
+mod official;
 mod relays;
 mod report;
 mod scc;
