@@ -41,7 +41,7 @@ pub(super) fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         (name, Box::new(BufReader::new(file)))
     };
     let mut reader = Reader::open(&name, input)?;
-    let settings = arguments.options.settings()?;
+    let (settings, enrichment) = arguments.options.settings()?;
     let header = reader.header();
     info!(
         host = header.host.hostname,
@@ -50,7 +50,10 @@ pub(super) fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         min_severity = header.min_severity,
         "replaying {name}"
     );
-    let reporting = arguments.options.reporting(settings, header.host.clone());
+    let reporting =
+        arguments
+            .options
+            .reporting(settings, header.host.clone(), enrichment.arguments, enrichment.fixed());
     let mut replay = Replay {
         reporting,
         world: RecordedWorld::default(),

@@ -9,9 +9,11 @@ use std::{
 use clap::{Args, ValueEnum};
 use tracing::warn;
 
+use super::enrichment::{self, Enrichment};
 use crate::{
     config,
     detect::{Engine, Incident, Settings, Severity},
+    enrich::Contexts,
     finding::{self, Report},
     model::{Host, Losses},
 };
@@ -30,6 +32,8 @@ pub(super) struct Options {
     /// is one. `check-config` says what is wrong with a file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    enrichment: enrichment::Options,
 }
 
 /// How findings are written to standard output.
@@ -67,28 +71,32 @@ impl From<MinSeverity> for Severity {
 }
 
 impl Options {
-    /// What the engine is told, by the command line and the configuration file.
+    /// What the engine is told and what findings say beside the evidence, by the command line and the configuration file.
     ///
     /// # Errors
     /// The configuration file can't be read, or is wrong.
-    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+    pub(super) fn settings(&self) -> anyhow::Result<(Settings, Enrichment)> {
         let config = config::load(self.config.as_deref())?;
-        Ok(Settings {
+        let enrichment = self.enrichment.over(config.enrichment);
+        let settings = Settings {
             min_severity: self
                 .min_severity
                 .map(Into::into)
                 .or(config.min_severity)
                 .unwrap_or(Settings::default().min_severity),
             exceptions: config.exceptions,
-        })
+        };
+        Ok((settings, enrichment))
     }
 
     /// An engine that reports on `host`.
-    pub(super) fn reporting(&self, settings: Settings, host: Host) -> Reporting {
+    pub(super) fn reporting(&self, settings: Settings, host: Host, arguments: bool, contexts: Contexts) -> Reporting {
         let terminal = io::stdout().is_terminal();
         Reporting {
             engine: Engine::new(settings),
             host,
+            arguments,
+            contexts,
             format: match self.format {
                 Format::Auto if terminal => Format::Human,
                 Format::Auto => Format::Json,
@@ -103,6 +111,10 @@ impl Options {
 pub(super) struct Reporting {
     pub(super) engine: Engine,
     pub(super) host: Host,
+    /// Findings have arguments.
+    arguments: bool,
+    /// What is known beside the evidence.
+    pub(super) contexts: Contexts,
     /// Never [`Format::Auto`].
     format: Format,
     /// With colours, if for people.
@@ -111,8 +123,17 @@ pub(super) struct Reporting {
 
 impl Reporting {
     /// An incident's identity and its text, newlines included.
-    pub(super) fn text(&self, incident: Incident, losses: Losses) -> Option<(String, String)> {
-        let report = Report::new(incident, &self.host, losses);
+    pub(super) fn text(&mut self, incident: Incident, losses: Losses) -> Option<(String, String)> {
+        let mut report = Report::new(incident, &self.host, losses);
+        if !self.arguments {
+            report.remove_arguments();
+        }
+        self.contexts.add(&mut report);
+        self.text_of(report)
+    }
+
+    /// Likewise of what was reported before, and of which more is known now.
+    pub(super) fn text_of(&self, report: Report) -> Option<(String, String)> {
         let line = match self.format {
             Format::Human => return Some((report.id.clone(), finding::human(&report, self.colour))),
             Format::Auto | Format::Json => serde_json::to_string(&finding::scc(&report)),

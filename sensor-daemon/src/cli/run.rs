@@ -62,7 +62,7 @@ async fn watch_until_told(options: &Options, recording: Option<&Path>, kernel_lo
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT can't be caught")?;
 
     // Before the kernel side: a mistake in it should show at once.
-    let settings = options.settings()?;
+    let (settings, enrichment) = options.settings()?;
     let attached = ebpf::open(LoadOptions { kernel_log })
         .and_then(ebpf::Opened::attach)
         .map_err(explain)?;
@@ -78,7 +78,13 @@ async fn watch_until_told(options: &Options, recording: Option<&Path>, kernel_lo
     release_memory();
     let (stdout, mut stdout_failure) = stdout::start().context("the output thread could not be started")?;
     let min_severity = settings.min_severity;
-    let reporting = options.reporting(settings, host::host());
+    let (contexts, mut learnt) = if recording.is_some() {
+        // What is reported beside a recording is what replaying it says.
+        (enrichment.fixed(), tokio::sync::mpsc::channel(1).1)
+    } else {
+        enrichment.start()?
+    };
+    let reporting = options.reporting(settings, host::host(), enrichment.arguments, contexts);
     let mut sensor = Sensor::new(reporting, programs, counters, missed, stdout);
     if let Some(path) = recording {
         sensor.record(path, min_severity)?;
@@ -108,6 +114,7 @@ async fn watch_until_told(options: &Options, recording: Option<&Path>, kernel_lo
             }
             () = sleep_until(deadline) => sensor.tick(),
             () = tokio::time::sleep_until(sensor.next_look()) => sensor.look_at_running(events.get_mut()),
+            Some(learnt) = learnt.recv() => sensor.learn(learnt),
             failure = &mut stdout_failure => break Some(failure),
             _ = terminate.recv() => break None,
             _ = interrupt.recv() => break None,
@@ -116,6 +123,9 @@ async fn watch_until_told(options: &Options, recording: Option<&Path>, kernel_lo
     // Failing to say so changes nothing.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     sensor.drain(events.get_mut(), RECORDS_AT_THE_END);
+    while let Ok(learnt) = learnt.try_recv() {
+        sensor.learn(learnt);
+    }
     finish(sensor, failure).await
 }
 

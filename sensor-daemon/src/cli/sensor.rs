@@ -10,7 +10,7 @@ use tracing::{debug, warn};
 use super::reporting::Reporting;
 use crate::{
     detect::{Incident, Severity},
-    enrich::{container::Containers, host},
+    enrich::{Learnt, container::Containers, host},
     model::{BootTime, Exec, Host, Losses, Observation, ProcessId, Stream},
     sinks::stdout::Stdout,
     sources::{
@@ -318,6 +318,15 @@ impl Sensor {
         }
         for incident in incidents {
             if let Some((id, text)) = self.reporting.text(incident, losses) {
+                self.stdout.send(id, text);
+            }
+        }
+    }
+
+    /// Reports again where more is known now.
+    pub(super) fn learn(&mut self, learnt: Learnt) {
+        for report in self.reporting.contexts.learn(learnt) {
+            if let Some((id, text)) = self.reporting.text_of(report) {
                 self.stdout.send(id, text);
             }
         }

@@ -20,10 +20,7 @@ pub(super) enum Names<'a> {
     /// This host (`/etc/passwd`, and whatever `nsswitch.conf` adds).
     Host,
     /// A container: the file in its root directory, and its numbering.
-    Container {
-        root: &'a Root,
-        map: Option<UidMap>,
-    },
+    Container { root: &'a Root, map: Option<UidMap> },
     /// Nobody knows.
     Unknown,
 }

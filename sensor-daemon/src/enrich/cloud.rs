@@ -46,7 +46,11 @@ impl Overrides {
         if *self == Self::default() {
             return found;
         }
-        let id = if host.machine_id.is_empty() { &host.hostname } else { &host.machine_id };
+        let id = if host.machine_id.is_empty() {
+            &host.hostname
+        } else {
+            &host.machine_id
+        };
         let mut cloud = found.unwrap_or_else(|| Cloud {
             name: format!("//hosts/{id}"),
             display_name: host.hostname.clone(),
@@ -70,7 +74,10 @@ impl Overrides {
 #[must_use]
 pub fn is_likely() -> bool {
     let product = fs::read_to_string("/sys/class/dmi/id/product_name").unwrap_or_default();
-    product.contains("Google") || ["K_SERVICE", "CLOUD_RUN_JOB", SERVER_VARIABLE].iter().any(|name| variable(name).is_some())
+    product.contains("Google")
+        || ["K_SERVICE", "CLOUD_RUN_JOB", SERVER_VARIABLE]
+            .iter()
+            .any(|name| variable(name).is_some())
 }
 
 /// What the environment alone tells: the service or job of Cloud Run. Where it lies is not known.
@@ -143,7 +150,12 @@ impl Server {
         if response.status() != 200 || response.headers().get("Metadata-Flavor")?.as_bytes() != b"Google" {
             return None;
         }
-        let text = response.body_mut().with_config().limit(ANSWER_MAX).read_to_string().ok()?;
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(ANSWER_MAX)
+            .read_to_string()
+            .ok()?;
         let text = text.trim();
         let is_name = |c: char| c.is_ascii_alphanumeric() || "-_./:".contains(c);
         (!text.is_empty() && text.chars().all(is_name)).then(|| text.to_owned())
@@ -217,9 +229,14 @@ mod tests {
                     }
                     lines.push(line.trim().to_ascii_lowercase());
                 }
-                let asked = lines.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
+                let asked = lines
+                    .first()
+                    .and_then(|line| line.split(' ').nth(1))
+                    .unwrap_or_default();
                 let polite = lines.iter().any(|line| line == "metadata-flavor: google");
-                let value = asked.strip_prefix("/computemetadata/v1/").and_then(|path| values.get(path));
+                let value = asked
+                    .strip_prefix("/computemetadata/v1/")
+                    .and_then(|path| values.get(path));
                 let (status, body) = match value {
                     Some(value) if polite => ("200 OK", *value),
                     Some(_) => ("403 Forbidden", ""),
@@ -265,8 +282,15 @@ mod tests {
             machine.name,
             "//compute.googleapis.com/projects/shop-prod/zones/europe-west4-a/instances/4711"
         );
-        assert_eq!((machine.display_name.as_str(), machine.kind.as_str()), ("web-1", "google.compute.Instance"));
-        let cluster = Server::new(&server(NODE, "Google")).resources(nothing).unwrap().cluster.unwrap();
+        assert_eq!(
+            (machine.display_name.as_str(), machine.kind.as_str()),
+            ("web-1", "google.compute.Instance")
+        );
+        let cluster = Server::new(&server(NODE, "Google"))
+            .resources(nothing)
+            .unwrap()
+            .cluster
+            .unwrap();
         assert_eq!(
             cluster.name,
             "//container.googleapis.com/projects/shop-prod/locations/europe-west4/clusters/shop"
@@ -289,12 +313,27 @@ mod tests {
                 Some("nightly-x"),
             ),
         ] {
-            let variable = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-            let found = Server::new(&server(INSTANCE, "Google")).resources(variable).unwrap().machine.unwrap();
-            assert_eq!(found.name, format!("//run.googleapis.com/projects/shop-prod/locations/europe-west4/{name}"));
+            let variable = |name: &str| {
+                variables
+                    .iter()
+                    .find(|(known, _)| *known == name)
+                    .map(|(_, value)| (*value).to_owned())
+            };
+            let found = Server::new(&server(INSTANCE, "Google"))
+                .resources(variable)
+                .unwrap()
+                .machine
+                .unwrap();
+            assert_eq!(
+                found.name,
+                format!("//run.googleapis.com/projects/shop-prod/locations/europe-west4/{name}")
+            );
             assert_eq!((found.kind.as_str(), found.part.as_deref()), (kind, part));
             let alone = run(variable, None, None).unwrap();
-            assert_eq!(alone.name, format!("//run.googleapis.com/projects/-/locations/-/{name}"));
+            assert_eq!(
+                alone.name,
+                format!("//run.googleapis.com/projects/-/locations/-/{name}")
+            );
         }
         assert_eq!(run(nothing, None, None), None);
     }
@@ -307,12 +346,22 @@ mod tests {
             (&[("project/project-id", "")], "Google"),
             (&[], "Google"),
         ] {
-            assert_eq!(Server::new(&server(values, flavor)).resources(nothing), None, "{values:?}");
+            assert_eq!(
+                Server::new(&server(values, flavor)).resources(nothing),
+                None,
+                "{values:?}"
+            );
         }
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let began = Instant::now();
-        assert_eq!(Server::new(&silent.local_addr().unwrap().to_string()).resources(nothing), None);
-        assert!(began.elapsed() < TIMEOUT * 10, "it waits for a server that says nothing");
+        assert_eq!(
+            Server::new(&silent.local_addr().unwrap().to_string()).resources(nothing),
+            None
+        );
+        assert!(
+            began.elapsed() < TIMEOUT * 10,
+            "it waits for a server that says nothing"
+        );
     }
 
     #[test]
@@ -328,7 +377,10 @@ mod tests {
             ..Overrides::default()
         };
         let cloud = named.over(None, &host).unwrap();
-        assert_eq!((cloud.name.as_str(), cloud.display_name.as_str(), cloud.kind.as_str()), ("//x/y", "vm1", "host"));
+        assert_eq!(
+            (cloud.name.as_str(), cloud.display_name.as_str(), cloud.kind.as_str()),
+            ("//x/y", "vm1", "host")
+        );
         let typed = Overrides {
             kind: Some("k".into()),
             ..Overrides::default()

@@ -148,10 +148,12 @@ impl Contexts {
                 Some(_) => {}
             }
         }
-        let mut context = known.and_then(|known| known.context.clone()).unwrap_or_else(|| Context {
-            addresses: self.addresses.clone(),
-            ..Context::default()
-        });
+        let mut context = known
+            .and_then(|known| known.context.clone())
+            .unwrap_or_else(|| Context {
+                addresses: self.addresses.clone(),
+                ..Context::default()
+            });
         let in_pod = context.pod.is_some();
         context.cloud = self.overrides.over(self.found(report, in_pod), &report.host);
         report.context = context;

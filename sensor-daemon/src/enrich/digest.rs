@@ -49,7 +49,10 @@ impl Digests {
     ) -> Option<FileDigest> {
         let running = pid.and_then(|pid| open_running(pid, mounts).ok());
         let by_path = || {
-            let path = executed.path.as_ref().filter(|_| !executed.memfd && !executed.path_truncated)?;
+            let path = executed
+                .path
+                .as_ref()
+                .filter(|_| !executed.memfd && !executed.path_truncated)?;
             let path = std::str::from_utf8(path.as_bytes()).ok()?;
             root?.open(Path::new(path)).ok()
         };
@@ -91,7 +94,10 @@ impl Digests {
 
 fn open_running(pid: u32, mounts: Option<&Mounts>) -> io::Result<File> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    open_regular(rustix::fs::open(format!("/proc/{pid}/exe"), flags, Mode::empty())?, mounts)
+    open_regular(
+        rustix::fs::open(format!("/proc/{pid}/exe"), flags, Mode::empty())?,
+        mounts,
+    )
 }
 
 /// In lowercase hexadecimal, with the number of bytes.
@@ -138,14 +144,32 @@ mod tests {
         let mut of = |it: &Executable| digests.of_file(it, File::open(&path).unwrap());
         let digest = of(&it).unwrap();
         assert_eq!(digest.size, 3);
-        assert_eq!(digest.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        let another = Executable { inode: it.inode + 1, ..it.clone() };
+        assert_eq!(
+            digest.sha256,
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        let another = Executable {
+            inode: it.inode + 1,
+            ..it.clone()
+        };
         assert_eq!(of(&another), None);
-        let replaced = Executable { changed: it.changed + 1, ..it.clone() };
+        let replaced = Executable {
+            changed: it.changed + 1,
+            ..it.clone()
+        };
         assert_eq!(of(&replaced), None);
         assert_eq!(digests.known.len(), 1);
-        File::options().write(true).open(&path).unwrap().set_len(SIZE_MAX + 1).unwrap();
-        assert_eq!(digests.of_file(&executed(&path), File::open(&path).unwrap()), None, "too large");
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(SIZE_MAX + 1)
+            .unwrap();
+        assert_eq!(
+            digests.of_file(&executed(&path), File::open(&path).unwrap()),
+            None,
+            "too large"
+        );
     }
 
     #[test]
@@ -158,6 +182,9 @@ mod tests {
             None,
             Mounts::of(std::process::id()).as_ref(),
         );
-        assert_eq!(digest.map(|digest| digest.size), Some(size).filter(|size| *size <= SIZE_MAX));
+        assert_eq!(
+            digest.map(|digest| digest.size),
+            Some(size).filter(|size| *size <= SIZE_MAX)
+        );
     }
 }

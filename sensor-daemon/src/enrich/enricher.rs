@@ -98,7 +98,9 @@ impl Enricher {
             }
             Err(TrySendError::Disconnected(_)) => {
                 if !std::mem::replace(&mut self.dead, true) {
-                    warn!("the thread that looks around takeovers died: findings hold the evidence alone from now on; restart the sensor");
+                    warn!(
+                        "the thread that looks around takeovers died: findings hold the evidence alone from now on; restart the sensor"
+                    );
                 }
                 false
             }

@@ -14,18 +14,74 @@ const MASK: &str = "[masked]";
 
 /// Parts of names whose values are secrets. Compared in upper case.
 const NAMES: &[&str] = &[
-    "PASS", "PWD_", "_PWD", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH", "COOKIE", "SESSION", "PRIVATE", "CERT", "SIGN", "SALT",
-    "DSN", "CONNECTION_STRING", "CONNECTIONSTRING", "JWT", "BEARER", "WEBHOOK", "OTP", "SAS", "ENCRYPT", "PIN_",
+    "PASS",
+    "PWD_",
+    "_PWD",
+    "SECRET",
+    "TOKEN",
+    "KEY",
+    "CREDENTIAL",
+    "AUTH",
+    "COOKIE",
+    "SESSION",
+    "PRIVATE",
+    "CERT",
+    "SIGN",
+    "SALT",
+    "DSN",
+    "CONNECTION_STRING",
+    "CONNECTIONSTRING",
+    "JWT",
+    "BEARER",
+    "WEBHOOK",
+    "OTP",
+    "SAS",
+    "ENCRYPT",
+    "PIN_",
 ];
 /// Names that hold such a part and no secret.
 const HARMLESS: &[&str] = &[
-    "PWD", "OLDPWD", "SSH_AUTH_SOCK", "XAUTHORITY", "XDG_SESSION_ID", "XDG_SESSION_TYPE", "XDG_SESSION_CLASS", "DESKTOP_SESSION",
-    "DBUS_SESSION_BUS_ADDRESS", "KEYBOARD", "MONKEY",
+    "PWD",
+    "OLDPWD",
+    "SSH_AUTH_SOCK",
+    "XAUTHORITY",
+    "XDG_SESSION_ID",
+    "XDG_SESSION_TYPE",
+    "XDG_SESSION_CLASS",
+    "DESKTOP_SESSION",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "KEYBOARD",
+    "MONKEY",
 ];
 /// Beginnings of values that are secrets: keys and tokens of services, and the like.
 const BEGINNINGS: &[&str] = &[
-    "AKIA", "ASIA", "AIza", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "sk-", "sk_", "rk_", "pk_", "hvs.",
-    "eyJ", "ya29.", "SG.", "npm_", "pypi-", "dop_v1_", "shpat_", "AGE-SECRET-KEY-", "Bearer ", "Basic ", "-----BEGIN",
+    "AKIA",
+    "ASIA",
+    "AIza",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "xox",
+    "sk-",
+    "sk_",
+    "rk_",
+    "pk_",
+    "hvs.",
+    "eyJ",
+    "ya29.",
+    "SG.",
+    "npm_",
+    "pypi-",
+    "dop_v1_",
+    "shpat_",
+    "AGE-SECRET-KEY-",
+    "Bearer ",
+    "Basic ",
+    "-----BEGIN",
 ];
 /// A value of so many letters and digits without a pause, of several kinds, is taken for a key.
 const RUN_MIN: usize = 24;
@@ -50,7 +106,9 @@ fn masked(bytes: &[u8]) -> Vec<Text> {
             let at = variable.iter().position(|&byte| byte == b'=');
             let (name, value) = at.map_or((variable, None), |at| (&variable[..at], Some(&variable[at + 1..])));
             let mut shown = match value {
-                Some(value) if is_secret(name, value) => [&name[..name.len().min(VARIABLE_MAX)], b"=", MASK.as_bytes()].concat(),
+                Some(value) if is_secret(name, value) => {
+                    [&name[..name.len().min(VARIABLE_MAX)], b"=", MASK.as_bytes()].concat()
+                }
                 // Without a `=` it is no variable, and might be anything.
                 None => MASK.as_bytes().to_vec(),
                 Some(_) => variable.to_vec(),
@@ -79,7 +137,8 @@ fn is_secret(name: &[u8], value: &[u8]) -> bool {
 
 fn looks_secret(value: &str) -> bool {
     // Anywhere in the value: behind `--header=`, in a list, in JSON.
-    let words = || value.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ';' | '=' | '&' | '(' | ')'));
+    let words =
+        || value.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ';' | '=' | '&' | '(' | ')'));
     let begins = BEGINNINGS
         .iter()
         .any(|beginning| value.contains(beginning) && words().any(|word| word.starts_with(beginning.trim_end())));
@@ -148,7 +207,10 @@ mod tests {
             // Not a variable at all.
             ("0123456789", true),
             // Neither.
-            ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", false),
+            (
+                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                false,
+            ),
             ("PWD=/srv/app", false),
             ("OLDPWD=/", false),
             ("HOME=/home/app", false),
@@ -181,7 +243,11 @@ mod tests {
             format!("X={}", "\u{ff}".repeat(9999)),
         ] {
             let shown = masked(long.as_bytes());
-            assert!(shown[0].0.len() <= VARIABLE_MAX + 1 + MASK.len(), "{}", shown[0].0.len());
+            assert!(
+                shown[0].0.len() <= VARIABLE_MAX + 1 + MASK.len(),
+                "{}",
+                shown[0].0.len()
+            );
             assert!(std::str::from_utf8(&shown[0].0).is_ok());
         }
         assert!(masked(b"").is_empty() && masked(b"\0\0").is_empty());
@@ -190,6 +256,10 @@ mod tests {
 
     #[test]
     fn this_process_has_an_environment() {
-        assert!(of(std::process::id()).iter().any(|variable| variable.0.starts_with(b"PATH=")));
+        assert!(
+            of(std::process::id())
+                .iter()
+                .any(|variable| variable.0.starts_with(b"PATH="))
+        );
     }
 }

@@ -69,7 +69,11 @@ const NAMESPACES: &[&str] = &["net", "pid", "mnt", "ipc", "uts", "user", "cgroup
 pub(super) fn capabilities(bits: u64) -> Vec<String> {
     (0..u64::BITS as usize)
         .filter(|bit| bits & (1 << bit) != 0)
-        .map(|bit| CAPABILITIES.get(bit).map_or_else(|| format!("CAP_{bit}"), |name| (*name).to_owned()))
+        .map(|bit| {
+            CAPABILITIES
+                .get(bit)
+                .map_or_else(|| format!("CAP_{bit}"), |name| (*name).to_owned())
+        })
         .collect()
 }
 
@@ -138,7 +142,10 @@ impl UidMap {
 
     /// The user id inside that `uid` outside is.
     pub(super) fn inside(&self, uid: u32) -> Option<u32> {
-        let swapped = self.0.iter().map(|[inside, outside, count]| [*outside, *inside, *count]);
+        let swapped = self
+            .0
+            .iter()
+            .map(|[inside, outside, count]| [*outside, *inside, *count]);
         Self(swapped.collect()).outside(uid)
     }
 }
@@ -176,7 +183,9 @@ impl Mounts {
             let served = kind.starts_with("fuse") && *kind != "fusectl"
                 || kind.starts_with("nfs")
                 || matches!(*kind, "9p" | "afs" | "autofs" | "ceph" | "cifs" | "smb3" | "virtiofs");
-            let number = device.split_once(':').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+            let number = device
+                .split_once(':')
+                .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
             if let (true, Some(number)) = (served, number) {
                 mounts.served.push(number);
             }
@@ -254,11 +263,18 @@ fn host_namespaces(recorded: &Namespaces, pid: Option<u32>, host_processes: bool
             .filter(|number| *number != 0)
             .map(u64::from)
             .or_else(|| namespace(pid?, name));
-        let fixed = FIRST.iter().find(|(first, _)| first == *name).map(|(_, number)| *number);
+        let fixed = FIRST
+            .iter()
+            .find(|(first, _)| first == *name)
+            .map(|(_, number)| *number);
         let first = fixed.or_else(|| namespace(1, name).filter(|_| host_processes));
         own.is_some() && own == first
     };
-    NAMESPACES.iter().filter(shared).map(|name| (*name).to_owned()).collect()
+    NAMESPACES
+        .iter()
+        .filter(shared)
+        .map(|name| (*name).to_owned())
+        .collect()
 }
 
 /// Inode number of a namespace of a live process.
@@ -278,8 +294,10 @@ mod tests {
     use super::*;
 
     /// Each parser at every length of its text says what the whole says, or less.
-    fn cut(text: &str, mut check: impl FnMut(&str)) {
-        (0..=text.len()).filter_map(|end| text.get(..end)).for_each(|text| check(text));
+    fn cut(text: &str, check: impl FnMut(&str)) {
+        (0..=text.len())
+            .filter_map(|end| text.get(..end))
+            .for_each(check);
     }
 
     #[test]
@@ -304,7 +322,10 @@ mod tests {
             no_new_privs,
         };
         for (text, expected) in [
-            ("Name:\tSeccomp\nNoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t2\n", status(Some("disabled"), Some(false))),
+            (
+                "Name:\tSeccomp\nNoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t2\n",
+                status(Some("disabled"), Some(false)),
+            ),
             ("NoNewPrivs:\t1\nSeccomp:\t2\n", status(Some("filter"), Some(true))),
             ("Seccomp:\t1\n", status(Some("strict"), None)),
             ("Seccomp:\t7\nNoNewPrivs:\tyes\n", status(None, None)),
@@ -346,17 +367,33 @@ mod tests {
     #[test]
     fn mounts_tell_whether_the_root_can_be_written_and_what_is_served() {
         for (text, writable_root, served) in [
-            ("21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n", Some(true), false),
+            (
+                "21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n",
+                Some(true),
+                false,
+            ),
             ("21 1 8:1 / / ro,relatime - ext4 /dev/sda1 rw\n", Some(false), false),
-            ("21 1 0:44 / / rw - overlay overlay ro,lowerdir=/a\n", Some(false), false),
+            (
+                "21 1 0:44 / / rw - overlay overlay ro,lowerdir=/a\n",
+                Some(false),
+                false,
+            ),
             ("21 1 0:50 / / rw - fuse.fuse-overlayfs x rw\n", Some(true), true),
-            ("21 1 8:1 / / rw - ext4 a rw\n22 21 0:50 / /home rw - nfs4 s:/x rw\n", Some(true), true),
+            (
+                "21 1 8:1 / / rw - ext4 a rw\n22 21 0:50 / /home rw - nfs4 s:/x rw\n",
+                Some(true),
+                true,
+            ),
             ("22 21 0:50 / /ro rw - tmpfs tmpfs rw\n", None, false),
             ("rubbish\n1 2 3\n - \n - a b\n", None, false),
             ("", None, false),
         ] {
             let mounts = Mounts::parse(text);
-            assert_eq!((mounts.writable_root, mounts.is_served(0, 50)), (writable_root, served), "{text}");
+            assert_eq!(
+                (mounts.writable_root, mounts.is_served(0, 50)),
+                (writable_root, served),
+                "{text}"
+            );
             cut(text, |part| {
                 Mounts::parse(part);
             });
@@ -367,7 +404,10 @@ mod tests {
     fn labels_are_one_plain_line() {
         for (text, expected) in [
             ("docker-default (enforce)\n", Some("docker-default (enforce)")),
-            ("system_u:system_r:container_t:s0:c1,c2\0", Some("system_u:system_r:container_t:s0:c1,c2")),
+            (
+                "system_u:system_r:container_t:s0:c1,c2\0",
+                Some("system_u:system_r:container_t:s0:c1,c2"),
+            ),
             ("unconfined\n", Some("unconfined")),
             ("a\u{1b}[31mb\nc", Some("a[31mbc")),
             ("\n", None),

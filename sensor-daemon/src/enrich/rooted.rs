@@ -56,7 +56,10 @@ impl Root {
 /// Opens for reading what a handle (`O_PATH`) leads to, if that is a regular file and nobody serves it.
 pub(super) fn open_regular(handle: OwnedFd, mounts: Option<&Mounts>) -> io::Result<File> {
     if !mounts.is_some_and(|mounts| device(&handle).is_ok_and(|(major, minor)| !mounts.is_served(major, minor))) {
-        return Err(io::Error::new(io::ErrorKind::Unsupported, "its file system may wait for somebody"));
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "its file system may wait for somebody",
+        ));
     }
     let handle = File::from(handle);
     if !handle.metadata()?.is_file() {
@@ -94,7 +97,13 @@ mod tests {
         symlink("/etc/passwd", root.join("absolute")).unwrap();
         symlink("../../../secret", root.join("out")).unwrap();
         symlink("loop", root.join("loop")).unwrap();
-        assert!(Command::new("mkfifo").arg(root.join("fifo")).status().unwrap().success());
+        assert!(
+            Command::new("mkfifo")
+                .arg(root.join("fifo"))
+                .status()
+                .unwrap()
+                .success()
+        );
         let jail = Root::at(&root, Some(Mounts::default())).unwrap();
         assert_eq!(jail.read(Path::new("/etc/passwd"), 99).unwrap(), b"inside");
         assert_eq!(jail.read(Path::new("/absolute"), 3).unwrap(), b"ins");

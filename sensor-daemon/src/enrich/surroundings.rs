@@ -111,7 +111,11 @@ impl Surroundings {
 
 fn shares_namespaces(pid: u32, exec: &Exec) -> bool {
     let namespaces = &exec.namespaces;
-    [("mnt", namespaces.mnt), ("pid", namespaces.pid), ("user", namespaces.user)]
-        .into_iter()
-        .all(|(name, number)| namespace(pid, name) == Some(u64::from(number)))
+    [
+        ("mnt", namespaces.mnt),
+        ("pid", namespaces.pid),
+        ("user", namespaces.user),
+    ]
+    .into_iter()
+    .all(|(name, number)| namespace(pid, name) == Some(u64::from(number)))
 }

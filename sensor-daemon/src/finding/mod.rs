@@ -20,7 +20,7 @@ mod surroundings;
 mod time;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use self::clip::command_line;
 pub use self::{

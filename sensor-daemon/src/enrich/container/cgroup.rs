@@ -64,7 +64,8 @@ fn identify<'a>(components: impl IntoIterator<Item = &'a str>) -> Option<(Contai
             } else {
                 ContainerRuntime::Unknown
             };
-            (is_id(component) && (first || above == "docker" || pod_uid(above).is_some())).then_some((runtime, component))
+            (is_id(component) && (first || above == "docker" || pod_uid(above).is_some()))
+                .then_some((runtime, component))
         };
         let found = named(component).or_else(bare).or_else(|| task(component));
         if let Some((runtime, id)) = found {
@@ -189,21 +190,57 @@ mod tests {
         let scope = |prefix: &str| format!("{prefix}-{ID}.scope");
         for (parent, leaf, expected) in [
             ("system.slice", scope("docker"), Some((ContainerRuntime::Docker, ID))),
-            (&scope("docker"), "init.scope".into(), Some((ContainerRuntime::Docker, ID))),
+            (
+                &scope("docker"),
+                "init.scope".into(),
+                Some((ContainerRuntime::Docker, ID)),
+            ),
             ("docker", ID.into(), Some((ContainerRuntime::Docker, ID))),
             ("pod1234", ID.into(), Some((ContainerRuntime::Unknown, ID))),
-            ("kubepods.slice", scope("cri-containerd"), Some((ContainerRuntime::Containerd, ID))),
-            ("", format!("kubepods-pod1.slice:cri-containerd:{ID}"), Some((ContainerRuntime::Containerd, ID))),
-            ("", format!("cri-containerd:{ID}"), Some((ContainerRuntime::Containerd, ID))),
+            (
+                "kubepods.slice",
+                scope("cri-containerd"),
+                Some((ContainerRuntime::Containerd, ID)),
+            ),
+            (
+                "",
+                format!("kubepods-pod1.slice:cri-containerd:{ID}"),
+                Some((ContainerRuntime::Containerd, ID)),
+            ),
+            (
+                "",
+                format!("cri-containerd:{ID}"),
+                Some((ContainerRuntime::Containerd, ID)),
+            ),
             ("kubepods.slice", scope("crio"), Some((ContainerRuntime::Crio, ID))),
             (&scope("crio"), "container".into(), Some((ContainerRuntime::Crio, ID))),
             ("machine.slice", scope("libpod"), Some((ContainerRuntime::Podman, ID))),
-            (&scope("libpod"), "container".into(), Some((ContainerRuntime::Podman, ID))),
-            ("libpod_parent", format!("libpod-{ID}"), Some((ContainerRuntime::Podman, ID))),
+            (
+                &scope("libpod"),
+                "container".into(),
+                Some((ContainerRuntime::Podman, ID)),
+            ),
+            (
+                "libpod_parent",
+                format!("libpod-{ID}"),
+                Some((ContainerRuntime::Podman, ID)),
+            ),
             (STATIC_POD, TASK.into(), Some((ContainerRuntime::Ecs, TASK))),
-            ("machine.slice", "machine-web\\x2d1.scope".into(), Some((ContainerRuntime::Nspawn, "web-1"))),
-            ("machine-web.scope", "payload".into(), Some((ContainerRuntime::Nspawn, "web"))),
-            ("systemd-nspawn@db.service", "payload".into(), Some((ContainerRuntime::Nspawn, "db"))),
+            (
+                "machine.slice",
+                "machine-web\\x2d1.scope".into(),
+                Some((ContainerRuntime::Nspawn, "web-1")),
+            ),
+            (
+                "machine-web.scope",
+                "payload".into(),
+                Some((ContainerRuntime::Nspawn, "web")),
+            ),
+            (
+                "systemd-nspawn@db.service",
+                "payload".into(),
+                Some((ContainerRuntime::Nspawn, "db")),
+            ),
             // A virtual machine's emulator is no container.
             ("machine.slice", "machine-qemu\\x2d1\\x2dvm.scope".into(), None),
             // The runtime's own helpers are not inside.
@@ -232,12 +269,22 @@ mod tests {
         for (text, container, pod) in [
             // The second version.
             (
-                format!("0::/kubepods.slice/{burstable}.slice/{burstable}-pod{POD_IN_SLICE}.slice/cri-containerd-{ID}.scope\n"),
+                format!(
+                    "0::/kubepods.slice/{burstable}.slice/{burstable}-pod{POD_IN_SLICE}.slice/cri-containerd-{ID}.scope\n"
+                ),
                 Some((ContainerRuntime::Containerd, ID)),
                 Some(POD),
             ),
-            (format!("0::/kubepods/burstable/pod{POD}/{ID}\n"), Some((ContainerRuntime::Unknown, ID)), Some(POD)),
-            (format!("0::/kubepods/besteffort/pod{STATIC_POD}/{ID}\n"), Some((ContainerRuntime::Unknown, ID)), Some(STATIC_POD)),
+            (
+                format!("0::/kubepods/burstable/pod{POD}/{ID}\n"),
+                Some((ContainerRuntime::Unknown, ID)),
+                Some(POD),
+            ),
+            (
+                format!("0::/kubepods/besteffort/pod{STATIC_POD}/{ID}\n"),
+                Some((ContainerRuntime::Unknown, ID)),
+                Some(STATIC_POD),
+            ),
             (
                 format!("0::/system.slice/{burstable}-pod{POD_IN_SLICE}.slice:cri-containerd:{ID}\n"),
                 Some((ContainerRuntime::Containerd, ID)),
@@ -272,11 +319,27 @@ mod tests {
                 None,
             ),
             // ECS on EC2 and on Fargate.
-            (format!("9:perf_event:/ecs/{STATIC_POD}/{TASK}\n"), Some((ContainerRuntime::Ecs, TASK)), None),
-            (format!("9:perf_event:/ecs/{STATIC_POD}/{ID}\n"), Some((ContainerRuntime::Unknown, ID)), None),
+            (
+                format!("9:perf_event:/ecs/{STATIC_POD}/{TASK}\n"),
+                Some((ContainerRuntime::Ecs, TASK)),
+                None,
+            ),
+            (
+                format!("9:perf_event:/ecs/{STATIC_POD}/{ID}\n"),
+                Some((ContainerRuntime::Unknown, ID)),
+                None,
+            ),
             // Seen from a namespace of control groups: from beside, and from inside.
-            (format!("0::/../cri-containerd-{ID}.scope\n"), Some((ContainerRuntime::Containerd, ID)), None),
-            (format!("0::/../../pod{POD}/{ID}\n"), Some((ContainerRuntime::Unknown, ID)), Some(POD)),
+            (
+                format!("0::/../cri-containerd-{ID}.scope\n"),
+                Some((ContainerRuntime::Containerd, ID)),
+                None,
+            ),
+            (
+                format!("0::/../../pod{POD}/{ID}\n"),
+                Some((ContainerRuntime::Unknown, ID)),
+                Some(POD),
+            ),
             ("0::/\n".into(), None, None),
             // A user's own names, and rubbish.
             (format!("0::/user.slice/{ID}/x\n"), None, None),

@@ -87,10 +87,7 @@ impl Containers {
                 image: known.image.take(),
             }
         });
-        let mut pod = Pod {
-            uid,
-            ..Pod::default()
-        };
+        let mut pod = Pod { uid, ..Pod::default() };
         fill(&mut pod, known.pod);
         if let (Some(uid), None) = (&pod.uid, &pod.name) {
             let logged = state::pod_by_logs(&self.root, uid).unwrap_or_default();

@@ -14,7 +14,11 @@ const STATE_MAX: u64 = 16 << 20;
 const LOGS_MAX: usize = 16_384;
 
 /// Names of annotations and labels: Kubernetes' own, those of containerd, of CRI-O, of nerdctl.
-const CONTAINER_NAMES: &[&str] = &["io.kubernetes.cri.container-name", "io.kubernetes.container.name", "nerdctl/name"];
+const CONTAINER_NAMES: &[&str] = &[
+    "io.kubernetes.cri.container-name",
+    "io.kubernetes.container.name",
+    "nerdctl/name",
+];
 const IMAGES: &[&str] = &[
     "io.kubernetes.cri.image-name",
     "io.kubernetes.cri-o.ImageName",
@@ -65,7 +69,10 @@ fn docker(root: &Path, id: &str) -> Option<Known> {
     }
     let state: State = json(&root.join("var/lib/docker/containers").join(id).join("config.v2.json"))?;
     let name = state.name.map(|name| name.trim_start_matches('/').to_owned());
-    let (image, labels) = state.config.map(|config| (config.image, config.labels)).unwrap_or_default();
+    let (image, labels) = state
+        .config
+        .map(|config| (config.image, config.labels))
+        .unwrap_or_default();
     Some(Known {
         name,
         image,
@@ -90,9 +97,12 @@ fn podman(root: &Path, id: &str) -> Option<Known> {
         image: Option<String>,
     }
     let stored = root.join("var/lib/containers/storage/overlay-containers");
-    let bundle = ["run/containers/storage/overlay-containers", "var/lib/containers/storage/overlay-containers"]
-        .iter()
-        .find_map(|place| annotations(&root.join(place).join(id).join("userdata/config.json")));
+    let bundle = [
+        "run/containers/storage/overlay-containers",
+        "var/lib/containers/storage/overlay-containers",
+    ]
+    .iter()
+    .find_map(|place| annotations(&root.join(place).join(id).join("userdata/config.json")));
     let bundle = bundle.map(|mut annotations| known(&mut annotations));
     // Those of `podman run --rm` are listed apart.
     let state = ["containers.json", "volatile-containers.json"].iter().find_map(|file| {

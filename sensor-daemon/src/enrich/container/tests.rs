@@ -44,13 +44,19 @@ fn host() -> tempfile::TempDir {
         ),
     );
     write(
-        &format!("run/containers/storage/overlay-containers/{}/userdata/config.json", id("f")),
+        &format!(
+            "run/containers/storage/overlay-containers/{}/userdata/config.json",
+            id("f")
+        ),
         &format!(
             r#"{{"annotations":{{"io.kubernetes.container.name":"api","io.kubernetes.pod.name":"api-0","io.kubernetes.pod.namespace":"prod","io.kubernetes.pod.uid":"{POD}","io.kubernetes.cri-o.ImageName":"api@sha256:1"}}}}"#
         ),
     );
     write(
-        &format!("run/containerd/io.containerd.runtime.v2.task/k8s.io/{}/config.json", id("c")),
+        &format!(
+            "run/containerd/io.containerd.runtime.v2.task/k8s.io/{}/config.json",
+            id("c")
+        ),
         r#"{"annotations":{"io.kubernetes.cri.container-name":"api","io.kubernetes.cri.image-name":"api:2","io.kubernetes.cri.sandbox-name":"api-7d","io.kubernetes.cri.sandbox-namespace":"prod"}}"#,
     );
     write(
@@ -74,7 +80,12 @@ fn state_files_tell_name_and_image() {
     let mut containers = Containers::under(root.path().to_owned());
     for (parent, leaf, name, image) in [
         ("x.slice", format!("docker-{}.scope", id("a")), "web", "nginx:1.27"),
-        ("x.slice", format!("libpod-{}.scope", id("b")), "db", "docker.io/library/postgres:16"),
+        (
+            "x.slice",
+            format!("libpod-{}.scope", id("b")),
+            "db",
+            "docker.io/library/postgres:16",
+        ),
         ("x.slice", format!("crio-{}.scope", id("f")), "api", "api:3"),
         ("x.slice", format!("cri-containerd-{}.scope", id("c")), "api", "api:2"),
         ("x.slice", format!("docker-{}.scope", id("d")), "", ""),
@@ -95,12 +106,37 @@ fn pods_are_told_by_annotations_labels_and_logs() {
     let containers = Containers::under(root.path().to_owned());
     let pod_group = format!("pod{POD}");
     for (parent, leaf, name, pod) in [
-        ("x.slice", format!("docker-{}.scope", id("a")), Some("web"), Some((None, "web-1", "shop"))),
-        ("x.slice", format!("crio-{}.scope", id("f")), Some("api"), Some((Some(POD), "api-0", "prod"))),
-        ("x.slice", format!("cri-containerd-{}.scope", id("c")), Some("api"), Some((None, "api-7d", "prod"))),
+        (
+            "x.slice",
+            format!("docker-{}.scope", id("a")),
+            Some("web"),
+            Some((None, "web-1", "shop")),
+        ),
+        (
+            "x.slice",
+            format!("crio-{}.scope", id("f")),
+            Some("api"),
+            Some((Some(POD), "api-0", "prod")),
+        ),
+        (
+            "x.slice",
+            format!("cri-containerd-{}.scope", id("c")),
+            Some("api"),
+            Some((None, "api-7d", "prod")),
+        ),
         // kubelet alone knows it: by its container's link to the log, by its uid.
-        ("x.slice", format!("cri-containerd-{}.scope", id("9")), Some("run"), Some((Some(POD), "nightly-x", "jobs"))),
-        (pod_group.as_str(), id("8"), None, Some((Some(POD), "nightly-x", "jobs"))),
+        (
+            "x.slice",
+            format!("cri-containerd-{}.scope", id("9")),
+            Some("run"),
+            Some((Some(POD), "nightly-x", "jobs")),
+        ),
+        (
+            pod_group.as_str(),
+            id("8"),
+            None,
+            Some((Some(POD), "nightly-x", "jobs")),
+        ),
         ("x.slice", format!("libpod-{}.scope", id("b")), Some("db"), None),
     ] {
         let (container, found) = containers.place(&cgroup(parent, &leaf), None);
@@ -116,8 +152,14 @@ fn pods_are_told_by_annotations_labels_and_logs() {
     let paths = format!("4:memory:/docker/{}\n0::/system.slice/docker.service\n", id("a"));
     let (container, _) = containers.place(&cgroup("system.slice", "docker.service"), Some(&paths));
     let container = container.unwrap();
-    assert_eq!((container.runtime, container.name.as_deref()), (ContainerRuntime::Docker, Some("web")));
-    assert_eq!(containers.place(&cgroup("system.slice", "ssh.service"), Some("0::/x\n")), (None, None));
+    assert_eq!(
+        (container.runtime, container.name.as_deref()),
+        (ContainerRuntime::Docker, Some("web"))
+    );
+    assert_eq!(
+        containers.place(&cgroup("system.slice", "ssh.service"), Some("0::/x\n")),
+        (None, None)
+    );
 }
 
 #[test]

@@ -184,7 +184,7 @@ fn incident_of(execs: Vec<Exec>, ended: bool) -> Incident {
     out.pop().unwrap()
 }
 
-fn reverse_shell() -> Incident {
+pub(crate) fn reverse_shell() -> Incident {
     let socket = socket(Direction::Outbound);
     incident_of(vec![exec(4321, &["bash", "-i"], on(&socket, [true; 3]))], false)
 }
