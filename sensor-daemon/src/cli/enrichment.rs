@@ -15,6 +15,7 @@ use crate::{
 
 /// Options of every command that reports.
 #[derive(Debug, Args)]
+#[group(skip)]
 pub(super) struct Options {
     /// Findings also have the environment variables of the shell, secrets masked
     #[arg(long)]

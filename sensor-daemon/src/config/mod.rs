@@ -39,11 +39,11 @@ const BUILT_IN: &str = include_str!("../detect/exceptions.toml");
 const FIELDS: &[&str] = &[
     "min_severity",
     "disable_exceptions",
+    "exception",
     "environment",
     "arguments",
     "metadata",
     "resource",
-    "exception",
 ];
 
 /// What the file says, together with what is built in.

@@ -295,9 +295,7 @@ mod tests {
 
     /// Each parser at every length of its text says what the whole says, or less.
     fn cut(text: &str, check: impl FnMut(&str)) {
-        (0..=text.len())
-            .filter_map(|end| text.get(..end))
-            .for_each(check);
+        (0..=text.len()).filter_map(|end| text.get(..end)).for_each(check);
     }
 
     #[test]
