@@ -3,6 +3,7 @@
 
 mod check_config;
 mod doctor;
+mod enrichment;
 mod exceptions;
 mod outputs;
 mod record;

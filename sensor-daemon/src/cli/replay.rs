@@ -11,11 +11,10 @@ use anyhow::Context as _;
 use clap::Args;
 use tracing::{info, warn};
 
-use super::reporting::Options;
+use super::reporting::{Options, Reports};
 use crate::{
     detect::{Engine, Incident},
-    finding::Report,
-    model::{Host, Losses, Text},
+    model::{Losses, Text},
     sinks::stdout,
     sources::recording::{Ending, Reader, RecordedTurn, RecordedWorld, Turn},
 };
@@ -43,7 +42,7 @@ pub(super) fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         (name, Box::new(BufReader::new(file)))
     };
     let mut reader = Reader::open(&name, input)?;
-    let (settings, _) = arguments.options.settings()?;
+    let (settings, enrichment, _) = arguments.options.settings()?;
     let header = reader.header();
     info!(
         host = header.host.hostname,
@@ -54,7 +53,7 @@ pub(super) fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     );
     let mut replay = Replay {
         engine: Engine::new(settings),
-        host: header.host.clone(),
+        reports: Reports::new(header.host.clone(), enrichment.arguments, enrichment.fixed()),
         format: arguments.options.format().for_stdout(),
         world: RecordedWorld::default(),
         losses: Losses::default(),
@@ -81,7 +80,7 @@ pub(super) fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 struct Replay<W> {
     engine: Engine,
-    host: Host,
+    reports: Reports,
     format: stdout::Format,
     world: RecordedWorld,
     losses: Losses,
@@ -106,7 +105,7 @@ impl<W: Write> Replay<W> {
         self.world.turn(&mut recorded);
         self.losses = recorded.losses.unwrap_or(self.losses);
         if let Some(boot_unix_ns) = recorded.boot_unix_ns {
-            self.host.boot_unix_ns = boot_unix_ns;
+            self.reports.host.boot_unix_ns = boot_unix_ns;
         }
         self.happen(recorded.turn)
     }
@@ -131,7 +130,7 @@ impl<W: Write> Replay<W> {
     }
 
     fn write(&mut self, incident: Incident) -> anyhow::Result<()> {
-        let report = Report::new(incident, &self.host, self.losses);
+        let report = self.reports.report(incident, self.losses);
         self.out
             .write_all((self.format)(&report).as_bytes())
             .context("standard output can't be written to")

@@ -9,10 +9,13 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tracing::warn;
 
+use super::enrichment::{self, Enrichment};
 use crate::{
     config,
-    detect::{Settings, Severity},
-    finding,
+    detect::{Incident, Settings, Severity},
+    enrich::Contexts,
+    finding::{self, Report},
+    model::{Host, Losses},
     sinks::stdout,
     store::Retention,
 };
@@ -31,6 +34,8 @@ pub(super) struct Options {
     /// is one. `check-config` says what is wrong with a file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    enrichment: enrichment::Options,
 }
 
 /// How findings are written.
@@ -68,12 +73,14 @@ impl From<MinSeverity> for Severity {
 }
 
 impl Options {
-    /// What the engine is told, by the command line and the configuration file; and how long findings are kept.
+    /// What the engine is told, what findings say beside the evidence, and how long they are kept, by the command line and the
+    /// configuration file.
     ///
     /// # Errors
     /// The configuration file can't be read, or is wrong.
-    pub(super) fn settings(&self) -> anyhow::Result<(Settings, Retention)> {
+    pub(super) fn settings(&self) -> anyhow::Result<(Settings, Enrichment, Retention)> {
         let config = config::load(self.config.as_deref())?;
+        let enrichment = self.enrichment.over(config.enrichment);
         let settings = Settings {
             min_severity: self
                 .min_severity
@@ -82,7 +89,7 @@ impl Options {
                 .unwrap_or(Settings::default().min_severity),
             exceptions: config.exceptions,
         };
-        Ok((settings, config.retention))
+        Ok((settings, enrichment, config.retention))
     }
 
     /// How findings are written.
@@ -111,6 +118,36 @@ impl Format {
             Self::Ocsf => Box::new(|report| line(&finding::ocsf(report))),
             Self::Ecs => Box::new(|report| line(&finding::ecs(report))),
         }
+    }
+}
+
+/// Makes incidents into reports.
+pub(super) struct Reports {
+    pub(super) host: Host,
+    /// Reports have arguments.
+    arguments: bool,
+    /// What is known beside the evidence.
+    pub(super) contexts: Contexts,
+}
+
+impl Reports {
+    /// Reports on `host`, with arguments or without.
+    pub(super) fn new(host: Host, arguments: bool, contexts: Contexts) -> Self {
+        Self {
+            host,
+            arguments,
+            contexts,
+        }
+    }
+
+    /// All that is known by now.
+    pub(super) fn report(&mut self, incident: Incident, losses: Losses) -> Report {
+        let mut report = Report::new(incident, &self.host, losses);
+        if !self.arguments {
+            report.remove_arguments();
+        }
+        self.contexts.add(&mut report);
+        report
     }
 }
 

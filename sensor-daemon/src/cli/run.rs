@@ -11,7 +11,11 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use super::{outputs, reporting::Options, sensor::Sensor};
+use super::{
+    outputs,
+    reporting::{Options, Reports},
+    sensor::Sensor,
+};
 use crate::{
     enrich::host,
     health::{
@@ -73,7 +77,7 @@ async fn watch_until_told(
     let mut hangup = signal(SignalKind::hangup()).context("SIGHUP can't be caught")?;
 
     // Before the kernel side: a mistake in it should show at once.
-    let (settings, retention) = options.settings()?;
+    let (settings, enrichment, retention) = options.settings()?;
     let attached = ebpf::open(LoadOptions { kernel_log })
         .and_then(ebpf::Opened::attach)
         .map_err(explain)?;
@@ -90,7 +94,14 @@ async fn watch_until_told(
     release_memory();
     let (outputs, mut failures) = outputs.start(options.format(), retention)?;
     let min_severity = settings.min_severity;
-    let mut sensor = Sensor::new(settings, programs, counters, missed, outputs);
+    let (contexts, mut learnt) = if recording.is_some() {
+        // What is reported beside a recording is what replaying it says.
+        (enrichment.fixed(), tokio::sync::mpsc::channel(1).1)
+    } else {
+        enrichment.start()?
+    };
+    let reports = Reports::new(host::host(), enrichment.arguments, contexts);
+    let mut sensor = Sensor::new(settings, reports, programs, counters, missed, outputs);
     if let Some(path) = recording {
         sensor.record(path, min_severity)?;
     }
@@ -122,6 +133,7 @@ async fn watch_until_told(
             () = tokio::time::sleep_until(sensor.next_look()) => sensor.look_at_running(events.get_mut()),
             failure = failures.last() => break Some(failure),
             _ = hangup.recv() => sensor.reopen_files(),
+            Some(learnt) = learnt.recv() => sensor.learn(learnt),
             _ = terminate.recv() => break None,
             _ = interrupt.recv() => break None,
         }
@@ -129,6 +141,9 @@ async fn watch_until_told(
     // Failing to say so changes nothing.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     sensor.drain(events.get_mut(), RECORDS_AT_THE_END);
+    while let Ok(learnt) = learnt.try_recv() {
+        sensor.learn(learnt);
+    }
     finish(sensor, failure).await
 }
 

@@ -7,11 +7,10 @@ use aya::maps::{MapData, RingBuf};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::outputs::Outputs;
+use super::{outputs::Outputs, reporting::Reports};
 use crate::{
     detect::{Engine, Incident, Settings, Severity},
-    enrich::{container::Containers, host},
-    finding::Report,
+    enrich::{Learnt, container::Containers, host},
     model::{BootTime, Exec, Host, Losses, Observation, ProcessId, Stream},
     sources::{
         ebpf::{CounterMap, Programs, decode, missed::MissedRuns},
@@ -42,7 +41,7 @@ type Seen = (ProcessId, [Option<u64>; 3]);
 /// Everything between the ring buffer and the record of findings.
 pub(super) struct Sensor {
     engine: Engine,
-    host: Host,
+    reports: Reports,
     /// When to look at running processes next.
     look_at: Instant,
     /// What the last look saw, and whether it has been judged.
@@ -75,6 +74,7 @@ pub(super) struct Sensor {
 impl Sensor {
     pub(super) fn new(
         settings: Settings,
+        reports: Reports,
         programs: Programs,
         counters: CounterMap,
         missed: MissedRuns,
@@ -82,7 +82,7 @@ impl Sensor {
     ) -> Self {
         Self {
             engine: Engine::new(settings),
-            host: host::host(),
+            reports,
             look_at: Instant::now() + LOOK_EVERY,
             seen: HashMap::new(),
             moved: false,
@@ -114,7 +114,7 @@ impl Sensor {
     }
 
     pub(super) fn host(&self) -> &Host {
-        &self.host
+        &self.reports.host
     }
 
     /// When [`Self::tick`] is due.
@@ -323,14 +323,22 @@ impl Sensor {
         // Somebody may have set the clock since. Smaller differences are the clock being steered; following them would
         // give one finding several creation times.
         let boot_unix_ns = host::boot_unix_ns();
-        if boot_unix_ns.abs_diff(self.host.boot_unix_ns) > CLOCK_STEP_NS {
-            self.host.boot_unix_ns = boot_unix_ns;
+        if boot_unix_ns.abs_diff(self.reports.host.boot_unix_ns) > CLOCK_STEP_NS {
+            self.reports.host.boot_unix_ns = boot_unix_ns;
         }
         if let Some(recorder) = &self.recorder {
-            recorder.findings(losses, self.host.boot_unix_ns);
+            recorder.findings(losses, self.reports.host.boot_unix_ns);
         }
         for incident in incidents {
-            self.outputs.store.put(Report::new(incident, &self.host, losses));
+            let report = self.reports.report(incident, losses);
+            self.outputs.store.put(report);
+        }
+    }
+
+    /// Reports again where more is known now.
+    pub(super) fn learn(&mut self, learnt: Learnt) {
+        for report in self.reports.contexts.learn(learnt) {
+            self.outputs.store.put(report);
         }
     }
 

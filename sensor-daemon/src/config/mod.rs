@@ -4,6 +4,7 @@
 //! Every problem of a file is reported at once, each with its line and what to do, since whoever reads it has an incident to
 //! deal with. There is no such thing as a file that is half in force.
 
+mod enrichment;
 mod exception;
 mod problem;
 mod reader;
@@ -22,6 +23,7 @@ use std::{
 use anyhow::Context as _;
 use toml::de::{DeTable, DeValue};
 
+pub use self::enrichment::{Enrichment, is_fit};
 pub use self::problem::{Problem, Problems};
 use self::reader::{Document, Key, Value, nearest};
 use crate::{
@@ -38,7 +40,16 @@ pub const DEFAULT_PATH: &str = "/etc/sensor-daemon/config.toml";
 const SIZE_MAX: usize = 1 << 20;
 const BUILT_IN: &str = include_str!("../detect/exceptions.toml");
 /// Fields at the top of the file.
-const FIELDS: &[&str] = &["min_severity", "disable_exceptions", "store", "exception"];
+const FIELDS: &[&str] = &[
+    "min_severity",
+    "disable_exceptions",
+    "store",
+    "exception",
+    "environment",
+    "arguments",
+    "metadata",
+    "resource",
+];
 
 /// What the file says, together with what is built in.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +62,8 @@ pub struct Config {
     pub retention: Retention,
     /// The built-in exceptions, then the file's.
     pub exceptions: Exceptions,
+    /// What findings say beside the evidence.
+    pub enrichment: Enrichment,
 }
 
 /// Answers who a user is.
@@ -114,6 +127,10 @@ pub fn parse(name: &str, text: &str, users: &dyn Users) -> Result<Config, Proble
         match key.get_ref().as_ref() {
             "min_severity" => config.min_severity = severity(&mut document, value),
             "store" => config.retention = store::read(&mut document, value),
+            "environment" => config.enrichment.environment = enrichment::switch(&mut document, key, value),
+            "arguments" => config.enrichment.arguments = enrichment::switch(&mut document, key, value),
+            "metadata" => config.enrichment.metadata = enrichment::switch(&mut document, key, value),
+            "resource" => config.enrichment.resource = enrichment::resource(&mut document, value),
             "disable_exceptions" => disable = disabled(&mut document, key, value),
             "exception" => {
                 for exception in exception::read_all(&mut document, key, value, Origin::User, users) {

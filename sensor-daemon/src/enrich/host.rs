@@ -1,6 +1,6 @@
 //! The machine that is watched.
 
-use std::{fs, io};
+use std::{fs, io, net::IpAddr};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -47,4 +47,22 @@ pub fn boot_unix_ns() -> i64 {
 pub fn now() -> BootTime {
     let now = clock_gettime(ClockId::Boottime);
     BootTime(now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64)
+}
+
+/// Most addresses that are told.
+const ADDRESSES_MAX: usize = 16;
+
+/// The machine's own addresses, loopback and link-local ones left out.
+#[must_use]
+pub fn addresses() -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = if_addrs::get_if_addrs()
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|interface| !interface.is_loopback() && !interface.is_link_local())
+        .map(|interface| interface.ip())
+        .collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses.truncate(ADDRESSES_MAX);
+    addresses
 }

@@ -1,7 +1,24 @@
-//! What is added to an observation from the machine around it: the identity of programs, containers, the host. Best effort; whatever
-//! can't be had is left out.
+//! What is added from the machine around. To an observation, before it is judged: the identity of programs, containers, the host. To
+//! a report, after it was written first: all of [`Context`](crate::model::Context), found out by the [`Enricher`]'s thread and kept by
+//! [`Contexts`]. Best effort; whatever can't be had is left out.
 
+mod account;
+pub mod cloud;
 pub mod container;
 pub mod content;
+mod contexts;
+mod digest;
+mod enricher;
+mod environment;
 pub mod host;
 pub mod identity;
+mod posture;
+mod rooted;
+mod surroundings;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    contexts::Contexts,
+    enricher::{Enricher, Learnt, Wanted},
+};

@@ -8,7 +8,7 @@ use crate::{
     model::{Direction, Exec, Losses, Namespaces, Socket, Text},
 };
 
-use super::{clip::shown, report::Report, scc::source_and_destination, surroundings::Surroundings};
+use super::{clip::shown, report::Report, scc::source_and_destination, surroundings::Surroundings, time};
 
 const NAME_MAX: usize = 512;
 const PATH_MAX: usize = 1024;
@@ -43,6 +43,8 @@ pub(super) struct SourceProperties {
     #[serde(skip_serializing_if = "Option::is_none")]
     end_reason: Option<&'static str>,
     monitoring_ended: bool,
+    /// When the shell and the processes above it started, the shell first.
+    process_starts: Vec<ProcessStart>,
     execution: Execution,
     namespaces: Namespaces,
     cgroup: CgroupProperties,
@@ -73,6 +75,13 @@ struct StreamProperties {
     kind: &'static str,
     /// It is a socket with a peer, or others carry it to one.
     carried: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProcessStart {
+    process_id: u32,
+    time: String,
 }
 
 /// A process that carries bytes of one stream.
@@ -182,6 +191,13 @@ impl SourceProperties {
             duration_seconds: ended.then(|| incident.duration() as f64 / 1e9),
             end_reason: incident.end_reason.map(|reason| reason.name()),
             monitoring_ended: incident.monitoring_ended,
+            process_starts: std::iter::once(shell.process)
+                .chain(shell.ancestors.iter().map(|ancestor| ancestor.process))
+                .map(|process| ProcessStart {
+                    process_id: process.pid,
+                    time: time::calendar(process.start, host).to_string(),
+                })
+                .collect(),
             execution: Execution::of(shell),
             namespaces: shell.namespaces,
             cgroup: CgroupProperties {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     detect::Incident,
-    model::{Context, Host, Losses},
+    model::{Context, Host, Losses, Text},
 };
 
 use super::id::finding_id;
@@ -38,4 +38,21 @@ impl Report {
             context: Context::default(),
         }
     }
+
+    /// Takes the arguments of every process out, so that no format shows any. That there were some is still said.
+    pub fn remove_arguments(&mut self) {
+        let shell = &mut self.incident.shell;
+        remove(&mut shell.argv, &mut shell.argv_truncated);
+        for command in &mut self.incident.commands {
+            remove(&mut command.argv, &mut command.argv_truncated);
+        }
+        for ancestor in &mut self.incident.shell.ancestors {
+            ancestor.argv.clear();
+        }
+    }
+}
+
+fn remove(argv: &mut Vec<Text>, truncated: &mut bool) {
+    *truncated |= !argv.is_empty();
+    argv.clear();
 }

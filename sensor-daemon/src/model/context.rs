@@ -123,4 +123,7 @@ pub struct Cloud {
     /// Region or zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
+    /// What of it: the revision of a service of Cloud Run, the execution of a job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
 }

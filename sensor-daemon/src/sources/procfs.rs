@@ -16,7 +16,7 @@ const CACHE_MAX: usize = 512;
 const CACHE_NS: u64 = 1_000_000_000;
 
 /// The process that has this number now.
-pub(super) fn identify(pid: u32) -> Option<ProcessId> {
+pub(crate) fn identify(pid: u32) -> Option<ProcessId> {
     let stat = procfs::process::Process::new(pid.try_into().ok()?).ok()?.stat().ok()?;
     Some(ProcessId::from_start_ticks(pid, stat.starttime))
 }

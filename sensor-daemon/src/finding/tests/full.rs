@@ -47,6 +47,7 @@ fn context(text: &str) -> Context {
             kind: "google.compute.Instance".into(),
             project: Some("demo".into()),
             location: Some("europe-west1-b".into()),
+            part: None,
         }),
         addresses: vec!["10.0.0.5".parse().unwrap(), "2001:db8::5".parse().unwrap()],
         environment: vec![
