@@ -85,7 +85,7 @@ impl Containers {
             ContainerRuntime::Docker => docker(&self.root, id),
             ContainerRuntime::Podman | ContainerRuntime::Crio => podman(&self.root, id),
             ContainerRuntime::Containerd => containerd(&self.root, id),
-            ContainerRuntime::Ecs => None,
+            ContainerRuntime::Ecs | ContainerRuntime::Nspawn => None,
             ContainerRuntime::Unknown => docker(&self.root, id).or_else(|| containerd(&self.root, id)),
         };
         found.unwrap_or_default()

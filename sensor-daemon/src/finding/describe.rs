@@ -13,7 +13,7 @@ const NAME_MAX: usize = 120;
 const RELAYS_MAX: usize = 3;
 
 /// What happened, in one sentence.
-pub(super) fn sentence(incident: &Incident) -> String {
+pub(crate) fn sentence(incident: &Incident) -> String {
     let shell = who(&incident.shell);
     let connection = connection(incident);
     let both = match incident.link {
@@ -126,7 +126,7 @@ fn process(program: &Program, comm: &Text, pid: u32) -> String {
 }
 
 /// A program's name for people: what it is, else what it calls itself.
-pub(super) fn name(program: &Program, comm: &Text) -> String {
+pub(crate) fn name(program: &Program, comm: &Text) -> String {
     if program.name.is_empty() {
         shortened(comm)
     } else {

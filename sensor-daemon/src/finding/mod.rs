@@ -5,13 +5,13 @@
 //! the bounds of `clip`, and to a terminal only through [`Text::for_terminal`](crate::model::Text).
 
 mod clip;
-mod describe;
-mod human;
+pub(crate) mod describe;
+pub(crate) mod human;
 mod id;
 mod properties;
 mod report;
 mod scc;
-mod time;
+pub(crate) mod time;
 
 #[cfg(test)]
 mod tests;

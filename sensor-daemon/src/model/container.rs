@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct Container {
     /// Who runs it.
     pub runtime: ContainerRuntime,
-    /// Its id: 64 hexadecimal digits, for ECS on Fargate the task's id, a hyphen and a number.
+    /// Its id: 64 hexadecimal digits, for ECS on Fargate the task's id, a hyphen and a number, for systemd-nspawn the machine's
+    /// name.
     pub id: String,
     /// Its name.
     pub name: Option<String>,
@@ -32,6 +33,8 @@ pub enum ContainerRuntime {
     Podman,
     /// Amazon ECS on Fargate.
     Ecs,
+    /// systemd-nspawn.
+    Nspawn,
     /// The control group's name does not tell.
     Unknown,
 }
@@ -44,6 +47,7 @@ impl fmt::Display for ContainerRuntime {
             Self::Crio => "cri-o",
             Self::Podman => "podman",
             Self::Ecs => "ecs",
+            Self::Nspawn => "systemd-nspawn",
             Self::Unknown => "unknown",
         })
     }
