@@ -20,7 +20,6 @@ mod ways;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::text::fit;
 pub use self::{
     html::html,
     related::{RELATED_NS, Related},

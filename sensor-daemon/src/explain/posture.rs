@@ -115,25 +115,21 @@ pub(super) fn properties(report: &Report) -> Vec<Property> {
         let bad = ["net", "pid", "mnt", "ipc", "uts"]
             .iter()
             .any(|name| shared.contains(name));
-        add(
-            "host namespaces",
-            listed(&shared),
-            bad.then_some("it sees the host's own"),
-        );
+        add("namespaces", listed(&shared), bad.then_some("shared with the host"));
     }
     if let Some(writable) = writable_root {
         let value = if *writable { "writable" } else { "read-only" };
         let risk = (contained && *writable).then_some("files can have been planted");
-        add("root file system", value.to_owned(), risk);
+        add("root fs", value.to_owned(), risk);
     }
     match security_label {
         Some(label) => {
             let unconfined = label.contains("unconfined");
             let risk = unconfined.then_some("no security module confines it");
-            add("security label", label.clone(), risk);
+            add("LSM label", label.clone(), risk);
         }
         None if contained => add(
-            "security label",
+            "LSM label",
             String::from("none"),
             Some("no security module confines it"),
         ),

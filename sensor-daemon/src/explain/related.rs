@@ -8,7 +8,7 @@ use crate::{
     model::Endpoint,
 };
 
-use super::story::place;
+use super::story::{place, safe};
 
 /// How far apart findings of one place may be, in nanoseconds: an hour.
 pub const RELATED_NS: i64 = 3_600 * 1_000_000_000;
@@ -51,7 +51,7 @@ pub(super) fn related(report: &Report, others: &[Report]) -> (Vec<Related>, usiz
         found.push((
             opened.as_nanosecond(),
             Related {
-                id: other.id.clone(),
+                id: safe(&other.id),
                 opened: opened.to_string(),
                 severity: other.incident.severity,
                 state: other.incident.state,

@@ -179,7 +179,7 @@ pub(super) fn bounded(text: &str) -> String {
 }
 
 /// Where it happened, as people know it: the container, else the unit, else the host.
-pub(crate) fn place(report: &Report) -> String {
+pub(super) fn place(report: &Report) -> String {
     let shell = &report.incident.shell;
     if let Some(container) = &shell.container {
         let id: String = container.id.chars().take(12).collect();
@@ -245,7 +245,8 @@ fn facts(report: &Report) -> Vec<Fact> {
     add("account", account);
     match &shell.container {
         Some(container) => {
-            add("container", safe(&format!("{} {}", container.runtime, container.id)));
+            add("runtime", container.runtime.to_string());
+            add("container", safe(&container.id));
             if let Some(name) = &container.name {
                 add("name", safe(name));
             }

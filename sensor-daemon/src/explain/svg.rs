@@ -17,7 +17,7 @@ const WIDTH: usize = 800;
 /// Height of a node.
 const NODE: usize = 56;
 /// Height between two nodes.
-const GAP: usize = 50;
+const GAP: usize = 56;
 /// Height of a row of the timeline.
 const ROW: usize = 24;
 /// Commands on the timeline.
@@ -81,10 +81,10 @@ pub(super) fn chain(story: &Story) -> (String, usize) {
     let columns = story.ways.len().max(1);
     let width = WIDTH / columns;
     let most = story.ways.iter().map(|way| way.nodes.len()).max().unwrap_or(0);
-    let height = 24 + most * (NODE + GAP) + 20;
+    let height = (24 + most * (NODE + GAP) + 40).saturating_sub(GAP);
     let mut out = String::new();
     // The host's own part: everything below the peers.
-    let frame = 24 + NODE + GAP / 2 + 4;
+    let frame = 24 + NODE + GAP - 16;
     let _ = write!(
         out,
         "<rect class=\"frame\" x=\"10\" y=\"{frame}\" width=\"{}\" height=\"{}\" rx=\"10\"/>",
@@ -150,7 +150,7 @@ fn column(out: &mut String, way: &Way, x: usize, width: usize, most: usize) {
                 out,
                 "<text class=\"dim\" x=\"{}\" y=\"{}\">{}</text>",
                 x + 44,
-                y + NODE + GAP / 2 + 2,
+                y + NODE + 24,
                 escape(&fit(link, (width - 44) / SMALL))
             );
         }

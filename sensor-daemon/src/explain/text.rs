@@ -19,6 +19,9 @@ use super::{
 const COLUMNS: usize = 80;
 /// Commands shown: what was done last matters most on one screen.
 const COMMANDS_SHOWN: usize = 10;
+/// Rows of a sentence and of a value: a hostile one is no longer.
+const SENTENCE_ROWS: usize = 6;
+const VALUE_ROWS: usize = 3;
 /// Related findings shown.
 const RELATED_SHOWN: usize = 5;
 
@@ -228,20 +231,31 @@ impl Page {
     }
 
     fn labelled(&mut self, label: &str, value: &str, style: &str) {
-        let text = format!("  {label:<16} {value}");
-        let mut first = true;
-        for row in rows(&text, COLUMNS, 19) {
-            let row = if first { row } else { format!("{}{row}", " ".repeat(19)) };
-            first = false;
-            self.line(&row, style);
+        let text = format!("  {label:<13} {value}");
+        let mut indent = 0;
+        for row in bounded_rows(&text, COLUMNS, 16, VALUE_ROWS) {
+            self.line(&format!("{}{row}", " ".repeat(indent)), style);
+            indent = 16;
         }
     }
 
     fn wrapped(&mut self, text: &str, indent: usize, style: &str) {
-        for row in rows(text, COLUMNS - indent, 0) {
+        for row in bounded_rows(text, COLUMNS - indent, 0, SENTENCE_ROWS) {
             self.line(&format!("{}{row}", " ".repeat(indent)), style);
         }
     }
+}
+
+/// [`rows`], at most so many; the last one shows that there are more.
+fn bounded_rows(text: &str, columns: usize, hang: usize, most: usize) -> Vec<String> {
+    let mut rows = rows(text, columns, hang);
+    if rows.len() > most {
+        rows.truncate(most);
+        if let Some(last) = rows.last_mut() {
+            *last = format!("{}…", fit(last, columns - hang - 2).trim_end_matches('…'));
+        }
+    }
+    rows
 }
 
 /// To the second, without the `T`.
@@ -251,7 +265,7 @@ pub(super) fn second(stamp: &str) -> String {
 }
 
 /// Cuts harmless text to `columns`.
-pub(crate) fn fit(text: &str, columns: usize) -> String {
+pub(super) fn fit(text: &str, columns: usize) -> String {
     // What takes no column could be endless.
     if text.width() <= columns && text.chars().count() <= 4 * columns {
         return text.to_owned();

@@ -2,10 +2,10 @@
 
 use std::process::Command;
 
-use super::{Story, relayed, reverse_shell};
+use super::{relayed, reverse_shell};
 use crate::explain::shell::{id, word};
 
-use crate::explain::text;
+use crate::explain::{Story, text};
 
 #[test]
 fn values_are_harmless_or_left_out() {
