@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod detect;
 pub mod enrich;
+pub mod explain;
 pub mod finding;
 pub mod health;
 pub mod model;

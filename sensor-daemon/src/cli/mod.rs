@@ -2,6 +2,7 @@
 //! documentation.
 
 mod check_config;
+mod completions;
 mod doctor;
 mod enrichment;
 mod exceptions;
@@ -17,7 +18,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::model::Text;
@@ -121,6 +122,16 @@ A file to begin with:
   binary = \"/usr/bin/rsync\"
   peer = \"10.1.0.0/16\"")]
     CheckConfig(check_config::Arguments),
+    /// Write the completion script of a shell to standard output
+    #[command(after_help = "\
+Examples:
+  sensor-daemon completions bash > /etc/bash_completion.d/sensor-daemon
+  sensor-daemon completions zsh > /usr/local/share/zsh/site-functions/_sensor-daemon
+  sensor-daemon completions fish > ~/.config/fish/completions/sensor-daemon.fish")]
+    Completions(completions::Arguments),
+    /// Write the manual pages, one a subcommand, into a directory: what a package does
+    #[command(hide = true)]
+    Man(completions::ManArguments),
 }
 
 /// Parses the command line and does what it says.
@@ -135,6 +146,8 @@ pub fn main() -> ExitCode {
         Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Exceptions(arguments) => exceptions::exceptions(&arguments),
         Command::CheckConfig(arguments) => check_config::check_config(&arguments),
+        Command::Completions(arguments) => completions::completions(&arguments, Cli::command()),
+        Command::Man(arguments) => completions::man(&arguments, Cli::command()),
     };
     result.unwrap_or_else(|error| {
         // One line for each thing that was wrong, and no escape of a foreign byte.
@@ -183,8 +196,6 @@ fn start_diagnostics(verbose: u8) {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -132,7 +132,7 @@ fn process(program: &Program, comm: &Text, pid: u32) -> String {
 }
 
 /// A program's name for people: what it is, else what it calls itself.
-pub(super) fn name(program: &Program, comm: &Text) -> String {
+pub(crate) fn name(program: &Program, comm: &Text) -> String {
     if program.name.is_empty() {
         shortened(comm)
     } else {

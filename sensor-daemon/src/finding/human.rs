@@ -128,7 +128,7 @@ fn relays(out: &mut String, incident: &Incident) {
 }
 
 /// Whether bytes go to and fro through the very same descriptors, as through a terminal's.
-fn same_way(input: &Route, output: &Route) -> bool {
+pub(crate) fn same_way(input: &Route, output: &Route) -> bool {
     input.socket.inode == output.socket.inode && !input.hops.is_empty() && input.hops == output.hops
 }
 
@@ -184,7 +184,7 @@ fn commands(out: &mut String, incident: &Incident, host: &Host) {
     }
 }
 
-fn title(technique: Technique) -> &'static str {
+pub(crate) fn title(technique: Technique) -> &'static str {
     match technique {
         Technique::ReverseShell => "reverse shell",
         Technique::BindShell => "bind shell",
@@ -196,7 +196,7 @@ fn title(technique: Technique) -> &'static str {
     }
 }
 
-fn paint(severity: Severity) -> &'static str {
+pub(crate) fn paint(severity: Severity) -> &'static str {
     match severity {
         Severity::Critical => "\x1b[1;97;41m",
         Severity::High => "\x1b[1;31m",
@@ -206,7 +206,7 @@ fn paint(severity: Severity) -> &'static str {
 }
 
 /// Arguments as they could have been typed.
-fn command_line(argv: &[Text], truncated: bool) -> String {
+pub(crate) fn command_line(argv: &[Text], truncated: bool) -> String {
     let mut words: Vec<String> = argv
         .iter()
         .map(|argument| {

@@ -7,9 +7,9 @@
 
 mod clip;
 mod cloud_logging;
-mod describe;
+pub(crate) mod describe;
 mod ecs;
-mod human;
+pub(crate) mod human;
 mod id;
 mod members;
 mod ocsf;
@@ -18,7 +18,7 @@ mod report;
 mod scc;
 mod scc_place;
 mod surroundings;
-mod time;
+pub(crate) mod time;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -6,7 +6,7 @@ use super::report::Report;
 use crate::model::{BootTime, Host};
 
 /// When that was. Out of the calendar's range, which only a broken clock can give, it is the epoch.
-pub(super) fn calendar(time: BootTime, host: &Host) -> Timestamp {
+pub(crate) fn calendar(time: BootTime, host: &Host) -> Timestamp {
     Timestamp::from_nanosecond(i128::from(host.boot_unix_ns) + i128::from(time.0)).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
@@ -17,13 +17,13 @@ pub fn updated(report: &Report) -> Timestamp {
 }
 
 /// Hours, minutes and seconds in UTC.
-pub(super) fn of_day(time: BootTime, host: &Host) -> String {
+pub(crate) fn of_day(time: BootTime, host: &Host) -> String {
     let second = calendar(time, host).as_second().rem_euclid(86_400);
     format!("{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
 }
 
 /// A span as people say it.
-pub(super) fn span(nanoseconds: u64) -> String {
+pub(crate) fn span(nanoseconds: u64) -> String {
     let seconds = nanoseconds / 1_000_000_000;
     match seconds {
         0 => String::from("less than a second"),

@@ -1,0 +1,51 @@
+//! Commands to copy. A value gets into one only through [`word`], which knows two kinds: harmless as it is, or harmless in
+//! single quotes. Any other has no place in something that a tired person pastes into a root shell.
+
+use serde::{Serialize, Serializer};
+
+/// Most characters of a value. A longer one would not fit a line.
+const VALUE_MAX: usize = 70;
+
+/// One command line, as words that a shell takes as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line(pub(super) Vec<String>);
+
+impl Line {
+    /// The line, to be pasted.
+    #[must_use]
+    pub fn joined(&self) -> String {
+        self.0.join(" ")
+    }
+}
+
+impl Serialize for Line {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.joined())
+    }
+}
+
+/// A line of our own words, cut at spaces: nothing foreign may be in it but by [`word`], and no quoted space.
+pub(super) fn line(text: &str) -> Line {
+    Line(text.split(' ').map(str::to_owned).collect())
+}
+
+/// A value as one word. `None` if it is empty, could be taken for an option, is too long, or holds anything but printable
+/// ASCII.
+pub(super) fn word(value: &str) -> Option<String> {
+    let printable = value.bytes().all(|byte| (0x21..0x7f).contains(&byte));
+    if value.is_empty() || value.starts_with('-') || value.len() > VALUE_MAX || !printable {
+        return None;
+    }
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@+,".contains(&byte);
+    if value.bytes().all(plain) {
+        return Some(value.to_owned());
+    }
+    Some(format!("'{}'", value.replace('\'', "'\\''"))).filter(|quoted| quoted.len() <= VALUE_MAX)
+}
+
+/// A container's or finding's id: letters, digits and hyphens only.
+pub(super) fn id(value: &str) -> Option<&str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let fits = !value.is_empty() && !value.starts_with('-') && value.len() <= VALUE_MAX;
+    (fits && value.bytes().all(plain)).then_some(value)
+}

@@ -1,0 +1,215 @@
+//! The chain between the peer and the shell, as nodes and what lies between them.
+
+use serde::Serialize;
+
+use crate::{
+    detect::{Link, Technique},
+    finding::{Report, describe, human},
+    model::{Direction, Hop, Route, Socket, Text},
+};
+
+use super::story::bounded;
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Flow {
+    /// From the peer to the shell.
+    In,
+    /// From the shell to the peer.
+    Out,
+    /// Both.
+    Both,
+}
+
+/// What a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Part {
+    /// The other party.
+    Peer,
+    /// A process that carries bytes.
+    Relay,
+    /// The shell or program at the end.
+    Shell,
+}
+
+/// One place that bytes come through.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Node {
+    /// What it is.
+    pub part: Part,
+    /// The peer's address, else the program's name.
+    pub name: String,
+    /// Process id.
+    pub pid: Option<u32>,
+    /// Its executable or arguments, or what is to be known of the peer.
+    pub detail: String,
+    /// What lies between it and the next node.
+    pub link: Option<String>,
+}
+
+/// One way, from the peer to the shell.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Way {
+    /// The shell's streams at the end of it: `stdin, stdout`; or how else it gets there.
+    pub streams: String,
+    /// Which way bytes go through it.
+    pub flow: Flow,
+    /// At least two.
+    pub nodes: Vec<Node>,
+}
+
+const NAMES: [&str; 3] = ["stdin", "stdout", "stderr"];
+
+/// All of them: at most one for each stream and one for what a program runs.
+pub(super) fn ways(report: &Report) -> Vec<Way> {
+    let incident = &report.incident;
+    let shell = || Node {
+        part: Part::Shell,
+        name: describe::name(&incident.shell.program, &incident.shell.comm),
+        pid: Some(incident.shell.process.pid),
+        detail: bounded(&human::command_line(
+            &incident.shell.argv,
+            incident.shell.argv_truncated,
+        )),
+        link: None,
+    };
+    let mut ways: Vec<Way> = Vec::new();
+    let mut seen: Vec<u64> = Vec::new();
+    for stream in &incident.shell.streams {
+        let Some(socket) = stream.socket().filter(|socket| socket.has_peer()) else {
+            continue;
+        };
+        if seen.contains(&socket.inode) {
+            continue;
+        }
+        seen.push(socket.inode);
+        let on = [0, 1, 2].map(|at: usize| {
+            incident.shell.streams[at]
+                .socket()
+                .is_some_and(|other| other.inode == socket.inode)
+        });
+        let streams = named(on);
+        ways.push(Way {
+            flow: flow(on),
+            nodes: vec![peer(socket, None), shell()],
+            streams,
+        });
+    }
+    let output = if incident.carried[1] { 1 } else { 2 };
+    let out = [false, incident.carried[1], incident.carried[2]];
+    match (&incident.input_route, &incident.output_route) {
+        (Some(input), Some(back)) if human::same_way(input, back) => {
+            let streams = named([true, out[1], out[2]]);
+            ways.push(carried(input, Flow::Both, shell(), streams));
+        }
+        (input, back) => {
+            for (route, flow, streams) in [(input, Flow::In, NAMES[0]), (back, Flow::Out, NAMES[output])] {
+                if let Some(route) = route.as_ref().filter(|route| !route.hops.is_empty()) {
+                    ways.push(carried(route, flow, shell(), streams.to_owned()));
+                }
+            }
+        }
+    }
+    let runs = incident.technique == Technique::CommandLoop && !incident.carried[0];
+    if (ways.is_empty() || runs)
+        && let Some(socket) = incident.primary()
+    {
+        let streams = match incident.link {
+            Link::Held => "run by it; nothing shows that it came over the connection",
+            Link::Streams | Link::Carried | Link::Delivered => "run by it",
+        };
+        let mut nodes = vec![peer(socket, None)];
+        if incident.relays.is_empty() {
+            nodes.extend(incident.shell.parent().map(|parent| Node {
+                part: Part::Relay,
+                name: describe::name(&parent.program, &parent.comm),
+                pid: Some(parent.process.pid),
+                detail: bounded(&human::command_line(&parent.argv, false)),
+                link: Some(String::from("runs commands")),
+            }));
+        } else {
+            nodes.extend(incident.relays.iter().rev().map(|hop| relay(hop, "runs commands")));
+        }
+        nodes.push(shell());
+        ways.insert(
+            0,
+            Way {
+                streams: streams.to_owned(),
+                flow: Flow::In,
+                nodes,
+            },
+        );
+    }
+    ways
+}
+
+fn named(on: [bool; 3]) -> String {
+    let names: Vec<&str> = NAMES
+        .iter()
+        .zip(on)
+        .filter(|(_, on)| *on)
+        .map(|(name, _)| *name)
+        .collect();
+    names.join(", ")
+}
+
+fn flow(on: [bool; 3]) -> Flow {
+    match (on[0], on[1] || on[2]) {
+        (true, false) => Flow::In,
+        (false, _) => Flow::Out,
+        (true, true) => Flow::Both,
+    }
+}
+
+fn peer(socket: &Socket, fd: Option<u32>) -> Node {
+    let Socket {
+        transport,
+        local,
+        remote,
+        direction,
+        ..
+    } = socket;
+    let opened = match direction {
+        Direction::Outbound => "connected to from here",
+        Direction::Inbound => "connected to here",
+        Direction::Unknown => "it is not known who connected",
+    };
+    let loopback = if remote.is_loopback() {
+        "; loopback: this host itself"
+    } else {
+        ""
+    };
+    let at = fd.map(|fd| format!(", fd {fd}")).unwrap_or_default();
+    Node {
+        part: Part::Peer,
+        name: remote.to_string(),
+        pid: None,
+        detail: format!("peer, {opened}{loopback}"),
+        link: Some(format!("{transport} socket {local}{at}")),
+    }
+}
+
+fn carried(route: &Route, flow: Flow, shell: Node, streams: String) -> Way {
+    let mut nodes = vec![peer(&route.socket, Some(route.fd))];
+    for hop in route.hops.iter().rev() {
+        let kind = hop.kind.strip_suffix(" master").unwrap_or(&hop.kind);
+        let kind = Text::from(kind).for_terminal();
+        nodes.push(relay(hop, &format!("{kind} {}, fd {}", hop.inode, hop.fd)));
+    }
+    nodes.push(shell);
+    Way { streams, flow, nodes }
+}
+
+fn relay(hop: &Hop, link: &str) -> Node {
+    Node {
+        part: Part::Relay,
+        name: describe::name(&hop.program, &hop.comm),
+        pid: Some(hop.process.pid),
+        detail: bounded(&hop.path.as_ref().map(|path| path.for_terminal()).unwrap_or_default()),
+        link: Some(bounded(link)),
+    }
+}
