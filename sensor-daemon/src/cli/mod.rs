@@ -6,12 +6,15 @@ mod completions;
 mod doctor;
 mod enrichment;
 mod exceptions;
+mod explain;
+mod findings;
 mod outputs;
 mod record;
 mod replay;
 mod reporting;
 mod run;
 mod sensor;
+mod stored;
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -86,6 +89,28 @@ Examples:
   sensor-daemon replay today.jsonl --config ./config.toml | jq -r .finding.description
   zstd -dc today.jsonl.zst | sensor-daemon replay -")]
     Replay(replay::Arguments),
+    /// List the findings that the sensor has kept
+    ///
+    /// Reads the sensor's record, while it runs or when it does not: the newest state of each finding, by the time of its
+    /// last change. The first column is the beginning of the id, which `explain` takes.
+    #[command(after_help = "\
+Examples:
+  sensor-daemon findings --state active
+  sensor-daemon findings --since 2h --severity high
+  sensor-daemon findings --peer 203.0.113.7 --format json | jq -r .finding.description
+  sensor-daemon findings --follow")]
+    Findings(findings::Arguments),
+    /// Tell the whole story of a finding: what happened, through what, to what, how bad, what to do now
+    ///
+    /// On one page: the verdict and its evidence; the way from the peer to the shell; the process tree; commands and times;
+    /// how the process is confined, with what is risky marked by !; related findings; where the logs are; and commands to
+    /// copy that stop it, collect evidence and cut the peer off. Nothing is run by this command.
+    #[command(after_help = "\
+Examples:
+  sensor-daemon explain 3f2a91c0
+  sensor-daemon explain 3f2a91c0 --format html > finding.html     for the ticket
+  sensor-daemon explain 3f2a91c0 --format json | jq -r '.steps[].commands[]'")]
+    Explain(explain::Arguments),
     /// Check each prerequisite: is it there, what does it cost if not, what to do
     ///
     /// Each line begins with ok, degraded (the sensor runs, and sees less; the line says what) or missing (it does not run).
@@ -143,6 +168,8 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments, cli.verbose >= 2),
         Command::Record(arguments) => record::record(&arguments, cli.verbose >= 2),
         Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Findings(arguments) => findings::findings(&arguments),
+        Command::Explain(arguments) => explain::explain(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Exceptions(arguments) => exceptions::exceptions(&arguments),
         Command::CheckConfig(arguments) => check_config::check_config(&arguments),

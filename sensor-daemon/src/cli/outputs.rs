@@ -32,6 +32,7 @@ const POLL: Duration = Duration::from_millis(5);
 
 /// Options of commands that watch.
 #[derive(Debug, Args)]
+#[group(skip)]
 pub(super) struct Options {
     /// Where findings go, several times for several places: stdout; journald (systemd's journal, with fields to filter by);
     /// file=PATH (lines in the format of --format, opened anew on SIGHUP); syslog=unix:/dev/log, syslog=udp:HOST:PORT or

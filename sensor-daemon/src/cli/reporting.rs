@@ -54,7 +54,7 @@ pub(super) enum Format {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum MinSeverity {
+pub(super) enum MinSeverity {
     Low,
     Medium,
     High,

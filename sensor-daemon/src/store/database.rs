@@ -165,8 +165,7 @@ impl Database {
 
     /// The number of the last row.
     pub(super) fn last(&self) -> rusqlite::Result<i64> {
-        self.connection
-            .query_row("SELECT coalesce(max(seq), 0) FROM reports", [], |row| row.get(0))
+        last(&self.connection)
     }
 
     /// How far a sink has come; one that is new begins here.
@@ -272,6 +271,11 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
     open().map_err(|error| error.at(path))
 }
 
+/// The number of the last row.
+pub(super) fn last(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("SELECT coalesce(max(seq), 0) FROM reports", [], |row| row.get(0))
+}
+
 /// Rows after a number, in order. What can't be understood is left out.
 pub(super) fn after(connection: &Connection, seq: i64, limit: usize) -> rusqlite::Result<Vec<Stored>> {
     let mut statement =
@@ -363,14 +367,7 @@ fn write(connection: &Connection, seq: Option<i64>, report: &Report, run: i64) -
     let incident = &report.incident;
     let json =
         serde_json::to_string(report).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-    // Each between blanks, so that a whole address can be looked for.
-    let peers = incident
-        .sockets
-        .iter()
-        .map(|socket| format!(" {} ", peer(&socket.remote)))
-        .collect::<String>();
-    let container = incident.shell.container.as_ref();
-    let container = container.map(|container| format!("{} {}", container.id, container.name.as_deref().unwrap_or("")));
+    let (peers, container) = (peers(report), container(report));
     connection
         .prepare_cached(
             "INSERT INTO reports (seq, id, latest, run, updated, state, severity, container, peers, report)
@@ -388,6 +385,38 @@ fn write(connection: &Connection, seq: Option<i64>, report: &Report, run: i64) -
             json
         ])?;
     Ok(connection.last_insert_rowid())
+}
+
+/// The peers' addresses, each between blanks, so that a whole one can be looked for.
+fn peers(report: &Report) -> String {
+    let sockets = report.incident.sockets.iter();
+    sockets.map(|socket| format!(" {} ", peer(&socket.remote))).collect()
+}
+
+/// The container's id and name.
+fn container(report: &Report) -> Option<String> {
+    let container = report.incident.shell.container.as_ref();
+    container.map(|container| format!("{} {}", container.id, container.name.as_deref().unwrap_or("")))
+}
+
+impl Filter {
+    /// Whether it lets a state through; as the query for the newest ones does.
+    #[must_use]
+    pub fn lets_through(&self, report: &Report) -> bool {
+        let (incident, updated) = (&report.incident, unix(report));
+        self.since.is_none_or(|since| updated >= since)
+            && self.until.is_none_or(|until| updated <= until)
+            && self.min_severity.is_none_or(|least| incident.severity >= least)
+            && self.state.is_none_or(|state| incident.state == state)
+            && self
+                .container
+                .as_ref()
+                .is_none_or(|part| container(report).is_some_and(|container| container.contains(part)))
+            && self
+                .peer
+                .as_ref()
+                .is_none_or(|peer| peers(report).contains(&format!(" {peer} ")))
+    }
 }
 
 fn peer(endpoint: &Endpoint) -> String {

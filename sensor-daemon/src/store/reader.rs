@@ -35,6 +35,14 @@ impl Reader {
         self.explain(database::latest(&self.connection, filter))
     }
 
+    /// The number of the last state that was kept; 0 if there is none.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub fn last(&self) -> Result<i64, StoreError> {
+        self.explain(database::last(&self.connection))
+    }
+
     /// States after a number, in order: what has happened since.
     ///
     /// # Errors
