@@ -8,6 +8,7 @@ mod enrichment;
 mod exceptions;
 mod explain;
 mod findings;
+mod memory;
 mod outputs;
 mod record;
 mod replay;

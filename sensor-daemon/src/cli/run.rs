@@ -12,7 +12,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    outputs,
+    memory, outputs,
     reporting::{Options, Reports},
     sensor::Sensor,
 };
@@ -90,8 +90,7 @@ async fn watch_until_told(
     if kernel_log {
         forward_kernel_log(&mut programs)?;
     }
-    // Parsing the kernel's types took a few times what the sensor needs from then on.
-    release_memory();
+    memory::release();
     let (outputs, mut failures) = outputs.start(options.format(), retention)?;
     let min_severity = settings.min_severity;
     let (contexts, mut learnt) = if recording.is_some() {
@@ -108,7 +107,7 @@ async fn watch_until_told(
 
     self_test(&mut sensor, &mut events).await?;
     sensor.look_at_start(events.get_mut());
-    release_memory();
+    memory::release();
     info!(
         host = sensor.host().hostname,
         kernel = sensor.host().kernel,
@@ -213,13 +212,4 @@ fn forward_kernel_log(programs: &mut ebpf::Programs) -> anyhow::Result<()> {
         warn!("the kernel side's log can't be waited for any more");
     });
     Ok(())
-}
-
-/// Gives back what was freed and the C library keeps for the next.
-fn release_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: has no precondition.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
