@@ -26,7 +26,7 @@ use super::{
 const VERSION: &str = "9.4.0";
 
 const SHELL_ARGUMENTS_MAX: usize = 4096;
-const SHELL_PATH_MAX: usize = 2048;
+const SHELL_PATH_MAX: usize = 4096;
 const ARGUMENTS_MAX: usize = 512;
 const PATH_MAX: usize = 512;
 const NAME_MAX: usize = 256;

@@ -30,7 +30,7 @@ pub const CATEGORY: &str = "Execution: Possible Remote Command Execution Detecte
 pub const MODULE: &str = "HOST_POSSIBLE_REMOTE_COMMAND_EXECUTION_DETECTED";
 
 const SHELL_ARGUMENTS_MAX: usize = 4096;
-const SHELL_PATH_MAX: usize = 2048;
+const SHELL_PATH_MAX: usize = 4096;
 const ARGUMENTS_MAX: usize = 512;
 const PATH_MAX: usize = 512;
 /// There may be ten relays.
