@@ -93,9 +93,9 @@ struct Driver {
 impl Driver {
     fn run(mut self, broken: &mpsc::UnboundedSender<Broken>) {
         while let Some(batch) = self.follower.next(BATCH) {
-            for stored in batch {
-                match self.deliver(&stored.report) {
-                    Outcome::Delivered => self.follower.done(stored.seq),
+            for (seq, report) in batch {
+                match self.deliver(&report) {
+                    Outcome::Delivered => self.follower.done(seq),
                     Outcome::GivenUp => return lock(&self.status).ended = true,
                     Outcome::Broken(error) => {
                         lock(&self.status).ended = true;

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, params};
 use crate::{
     detect::{Severity, State},
     finding::Report,
-    model::Endpoint,
+    model::{BootTime, Endpoint},
 };
 
 use super::{Filter, Retention, StoreError, Stored};
@@ -28,6 +28,8 @@ const SCHEMA: &str = "
         id TEXT NOT NULL,
         latest INTEGER NOT NULL,
         run INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        opened INTEGER NOT NULL,
         updated INTEGER NOT NULL,
         state TEXT NOT NULL,
         severity INTEGER NOT NULL,
@@ -95,30 +97,33 @@ impl Database {
         Ok(Self { connection, run })
     }
 
-    /// Keeps new states; the number of the last one, and how many superseded ones that somebody still waited for had to go.
-    pub(super) fn put(&mut self, reports: &mut [Report]) -> rusqlite::Result<Put> {
+    /// Keeps new states; the number of the last one.
+    pub(super) fn put(&mut self, reports: &mut [Report]) -> rusqlite::Result<i64> {
         let run = self.run;
         let transaction = self.connection.transaction()?;
         let mut last = 0;
         for report in reports.iter_mut() {
             last = insert(&transaction, report, run)?;
         }
-        transaction.execute(
-            "DELETE FROM reports WHERE latest = 0 AND seq <= (SELECT coalesce(min(seq), 0) FROM cursors)",
-            [],
-        )?;
-        let waiting: i64 =
-            transaction.query_row("SELECT count(*) FROM reports WHERE latest = 0", [], |row| row.get(0))?;
-        let skipped = if waiting > SUPERSEDED_MAX {
-            transaction.execute("DELETE FROM reports WHERE latest = 0", [])?
-        } else {
-            0
-        };
         transaction.commit()?;
-        Ok(Put {
-            last,
-            skipped: skipped as u64,
-        })
+        Ok(last)
+    }
+
+    /// Forgets superseded states that no sink waits for; and the others, if there are many. How many of the latter.
+    pub(super) fn forget_superseded(&mut self) -> rusqlite::Result<usize> {
+        self.connection
+            .prepare_cached(
+                "DELETE FROM reports WHERE latest = 0 AND seq <= (SELECT coalesce(min(seq), 0) FROM cursors)",
+            )?
+            .execute([])?;
+        let waiting: i64 = self
+            .connection
+            .prepare_cached("SELECT count(*) FROM reports WHERE latest = 0")?
+            .query_row([], |row| row.get(0))?;
+        if waiting <= SUPERSEDED_MAX {
+            return Ok(0);
+        }
+        self.connection.execute("DELETE FROM reports WHERE latest = 0", [])
     }
 
     /// Takes over a row as it is.
@@ -249,14 +254,6 @@ impl Database {
     }
 }
 
-/// What keeping new states has led to.
-pub(super) struct Put {
-    /// Number of the last row.
-    pub(super) last: i64,
-    /// States that some sink will not see.
-    pub(super) skipped: u64,
-}
-
 /// Opens the file for reading.
 pub(super) fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -344,22 +341,22 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<Option<Stored>> {
 
 /// Keeps a new state. If an earlier start of the sensor knew the finding, it goes on where that one was.
 fn insert(connection: &Connection, report: &mut Report, run: i64) -> rusqlite::Result<i64> {
-    let before = connection
-        .prepare_cached("SELECT seq, report FROM reports WHERE id = ?1 AND latest = 1")?
-        .query_row([&report.id], stored)
-        .optional()?
-        .flatten();
-    if let Some(before) = before {
-        let (known, incident) = (before.report.incident, &mut report.incident);
-        incident.update = incident.update.max(known.update + 1);
-        incident.severity = incident.severity.max(known.severity);
-        if before.report.host.boot_id == report.host.boot_id {
-            incident.opened = incident.opened.min(known.opened);
-        }
+    let before: Option<(i64, i64, i64, i64)> = connection
+        .prepare_cached("SELECT seq, number, severity, opened FROM reports WHERE id = ?1 ORDER BY seq DESC LIMIT 1")?
+        .query_row([&report.id], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })
+        .optional()?;
+    if let Some((seq, number, severity, opened)) = before {
+        let incident = &mut report.incident;
+        incident.update = incident.update.max(number.unsigned_abs() + 1);
+        incident.severity = incident.severity.max(of_rank(severity));
+        // Ids are of one boot, so are these.
+        incident.opened = incident.opened.min(BootTime(opened.unsigned_abs()));
+        connection
+            .prepare_cached("UPDATE reports SET latest = 0 WHERE seq = ?1")?
+            .execute([seq])?;
     }
-    connection
-        .prepare_cached("UPDATE reports SET latest = 0 WHERE id = ?1 AND latest = 1")?
-        .execute([&report.id])?;
     write(connection, None, report, run)
 }
 
@@ -370,13 +367,15 @@ fn write(connection: &Connection, seq: Option<i64>, report: &Report, run: i64) -
     let (peers, container) = (peers(report), container(report));
     connection
         .prepare_cached(
-            "INSERT INTO reports (seq, id, latest, run, updated, state, severity, container, peers, report)
-                VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO reports (seq, id, latest, run, number, opened, updated, state, severity, container, peers, report)
+                VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![
             seq,
             report.id,
             run,
+            incident.update.cast_signed(),
+            incident.opened.0.cast_signed(),
             unix(report),
             state_name(incident.state),
             rank(incident.severity),
@@ -438,6 +437,15 @@ fn rank(severity: Severity) -> i64 {
         Severity::Medium => 2,
         Severity::High => 3,
         Severity::Critical => 4,
+    }
+}
+
+fn of_rank(rank: i64) -> Severity {
+    match rank {
+        4.. => Severity::Critical,
+        3 => Severity::High,
+        2 => Severity::Medium,
+        _ => Severity::Low,
     }
 }
 

@@ -29,6 +29,8 @@ const PLENTY: usize = 256;
 const WAITING_MAX: usize = 1024;
 /// States kept in one go.
 const BATCH: usize = 64;
+/// States kept at hand for sinks.
+const RECENT_MAX: usize = 16;
 /// How often a file that could not be written to is tried again.
 const RETRY_EVERY: Duration = Duration::from_secs(30);
 /// How often old findings are looked for.
@@ -71,6 +73,8 @@ struct Work {
 struct Progress {
     /// Number of the last state that is kept.
     last: i64,
+    /// The last states, so that a sink that keeps up need not read them again.
+    recent: VecDeque<(i64, Arc<Report>)>,
     /// Nothing will follow.
     ended: bool,
 }
@@ -124,7 +128,10 @@ impl Store {
             work: Mutex::default(),
             handed_over: Condvar::new(),
             database: Mutex::new(database),
-            progress: Mutex::new(Progress { last, ended: false }),
+            progress: Mutex::new(Progress {
+                last,
+                ..Progress::default()
+            }),
             moved: Condvar::new(),
         });
         let writer = Writer {
@@ -202,20 +209,26 @@ pub struct Follower {
 
 impl Follower {
     /// What the sink has not had, in order, as soon as there is something; `None` when there will be nothing more.
-    pub fn next(&mut self, limit: usize) -> Option<Vec<Stored>> {
+    pub fn next(&mut self, limit: usize) -> Option<Vec<(i64, Arc<Report>)>> {
         loop {
-            {
-                let mut progress = lock(&self.shared.progress);
-                while progress.last <= self.cursor {
-                    if progress.ended {
-                        return None;
-                    }
-                    progress = self.shared.moved.wait(progress).unwrap_or_else(PoisonError::into_inner);
+            let mut progress = lock(&self.shared.progress);
+            while progress.last <= self.cursor {
+                if progress.ended {
+                    return None;
                 }
+                progress = self.shared.moved.wait(progress).unwrap_or_else(PoisonError::into_inner);
             }
-            let last = lock(&self.shared.progress).last;
+            if progress.recent.front().is_some_and(|(seq, _)| *seq <= self.cursor + 1) {
+                let new = progress.recent.iter().filter(|(seq, _)| *seq > self.cursor);
+                return Some(new.take(limit).cloned().collect());
+            }
+            let last = progress.last;
+            drop(progress);
             match lock(&self.shared.database).after(self.cursor, limit) {
-                Ok(rows) if !rows.is_empty() => return Some(rows),
+                Ok(rows) if !rows.is_empty() => {
+                    let rows = rows.into_iter();
+                    return Some(rows.map(|Stored { seq, report }| (seq, Arc::new(report))).collect());
+                }
                 // All of them were superseded, or are not to be understood.
                 Ok(_) => self.cursor = last,
                 Err(error) => {
@@ -353,6 +366,7 @@ impl Writer {
             self.return_to_disk();
             if !reports.is_empty() {
                 self.keep(&mut reports);
+                self.forget_superseded();
             }
             if settle {
                 self.settle();
@@ -394,15 +408,18 @@ impl Writer {
     }
 
     /// Keeps a batch, wherever it can be kept.
-    fn keep(&mut self, reports: &mut [Report]) {
+    fn keep(&mut self, reports: &mut Vec<Report>) {
         for _ in 0..SHED_MAX {
             let result = lock(&self.shared.database).put(reports);
             let error = match result {
-                Ok(put) => {
-                    if put.skipped > 0 {
-                        lock(&self.shared.work).dropped += put.skipped;
-                    }
-                    lock(&self.shared.progress).last = put.last;
+                Ok(last) => {
+                    let mut progress = lock(&self.shared.progress);
+                    let first = last + 1 - reports.len() as i64;
+                    progress.recent.extend((first..).zip(reports.drain(..).map(Arc::new)));
+                    let surplus = progress.recent.len().saturating_sub(RECENT_MAX);
+                    progress.recent.drain(..surplus);
+                    progress.last = last;
+                    drop(progress);
                     self.shared.moved.notify_all();
                     return;
                 }
@@ -418,6 +435,13 @@ impl Writer {
             }
         }
         lock(&self.shared.work).dropped += reports.len() as u64;
+    }
+
+    fn forget_superseded(&mut self) {
+        match lock(&self.shared.database).forget_superseded() {
+            Ok(skipped) => lock(&self.shared.work).dropped += skipped as u64,
+            Err(error) => debug!("superseded states of findings can't be removed: {error}"),
+        }
     }
 
     /// Goes on without the file, or with a new one if it is damaged; whether that is possible.
@@ -492,8 +516,9 @@ impl Writer {
                 report
             })
             .collect();
-        for batch in ended.chunks_mut(BATCH) {
-            self.keep(batch);
+        while !ended.is_empty() {
+            let mut batch = ended.drain(..ended.len().min(BATCH)).collect();
+            self.keep(&mut batch);
         }
     }
 
