@@ -7,6 +7,9 @@ mod database;
 mod reader;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     io,
     path::{Path, PathBuf},
