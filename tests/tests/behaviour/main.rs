@@ -6,6 +6,7 @@ mod life;
 mod output;
 mod privileges;
 mod record;
+mod store;
 mod unit;
 
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         command_line::cases(),
         config::cases(),
         record::cases(),
+        store::cases(),
         unit::cases(),
     ];
     suite::run_alone(cases.into_iter().flatten().collect())
