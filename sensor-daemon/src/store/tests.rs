@@ -213,7 +213,7 @@ fn the_oldest_that_ended_go_first() {
         .iter()
         .filter(|id| !id.ends_with("50") && !id.ends_with("00"))
         .collect();
-    assert!(ended.windows(2).all(|pair| pair[0] < pair[1]) && *ended[0] > "001".to_owned());
+    assert!(ended.windows(2).all(|pair| pair[0] < pair[1]) && ended[0].as_str() > "001");
 }
 
 #[test]
