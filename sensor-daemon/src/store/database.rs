@@ -19,6 +19,8 @@ const SCHEMA_VERSION: i64 = 1;
 const SUPERSEDED_MAX: i64 = 256;
 /// Part of the findings that goes when there is no room: one in so many.
 const SHED: i64 = 20;
+/// A number that no start of the sensor has.
+const NO_RUN: i64 = 0;
 /// KiB of pages kept in memory.
 const CACHE_KIB: i64 = 256;
 
@@ -126,16 +128,20 @@ impl Database {
         self.connection.execute("DELETE FROM reports WHERE latest = 0", [])
     }
 
-    /// Takes over a row as it is.
-    pub(super) fn adopt(&mut self, stored: &Stored) -> rusqlite::Result<()> {
-        let run = self.run;
+    /// Takes over a row as it is. `met` says whether this start of the sensor has met the finding.
+    pub(super) fn adopt(&mut self, stored: &Stored, met: bool) -> rusqlite::Result<()> {
+        let run = if met { self.run } else { NO_RUN };
         let transaction = self.connection.transaction()?;
         let known: Option<i64> = transaction
             .query_row("SELECT seq FROM reports WHERE seq = ?1", [stored.seq], |row| row.get(0))
             .optional()?;
         if known.is_none() {
-            transaction.execute("UPDATE reports SET latest = 0 WHERE id = ?1", [&stored.report.id])?;
             write(&transaction, Some(stored.seq), &stored.report, run)?;
+            transaction.execute(
+                "UPDATE reports SET latest = 0
+                    WHERE id = ?1 AND seq < (SELECT max(seq) FROM reports WHERE id = ?1)",
+                [&stored.report.id],
+            )?;
         }
         transaction.commit()
     }
@@ -163,6 +169,26 @@ impl Database {
         Ok(rows.flatten().flatten().map(|stored| stored.report).collect())
     }
 
+    /// Findings that are open.
+    pub(super) fn open_ones(&self) -> rusqlite::Result<Vec<Stored>> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT seq, report FROM reports WHERE latest = 1 AND state = 'ACTIVE' ORDER BY seq")?;
+        let rows = statement.query_map([], stored)?;
+        Ok(rows
+            .collect::<rusqlite::Result<Vec<_>>>()?
+            .into_iter()
+            .flatten()
+            .collect())
+    }
+
+    /// Whether this start of the sensor wrote the row.
+    pub(super) fn has_met(&self, seq: i64) -> rusqlite::Result<bool> {
+        self.connection
+            .prepare_cached("SELECT run = ?2 FROM reports WHERE seq = ?1")?
+            .query_row([seq, self.run], |row| row.get(0))
+    }
+
     /// Rows after a number, in order.
     pub(super) fn after(&self, seq: i64, limit: usize) -> rusqlite::Result<Vec<Stored>> {
         after(&self.connection, seq, limit)
@@ -175,12 +201,13 @@ impl Database {
 
     /// How far a sink has come; one that is new begins here.
     pub(super) fn cursor(&mut self, sink: &str) -> rusqlite::Result<i64> {
-        let known = self
+        let known: Option<i64> = self
             .connection
             .query_row("SELECT seq FROM cursors WHERE sink = ?1", [sink], |row| row.get(0))
             .optional()?;
         match known {
-            Some(seq) => Ok(seq),
+            // A place beyond the end would hide what comes.
+            Some(seq) => Ok(seq.min(self.last()?)),
             None => {
                 let last = self.last()?;
                 self.set_cursor(sink, last)?;
@@ -191,9 +218,7 @@ impl Database {
 
     /// Every sink's place.
     pub(super) fn cursors(&self) -> rusqlite::Result<Vec<(String, i64)>> {
-        let mut statement = self.connection.prepare("SELECT sink, seq FROM cursors")?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        rows.collect()
+        cursors(&self.connection)
     }
 
     /// Notes how far a sink has come.
@@ -239,10 +264,21 @@ impl Database {
             )",
             [SHED],
         )?;
-        self.connection
-            .query_row("PRAGMA incremental_vacuum", [], |_| Ok(()))
-            .optional()?;
+        // Each row of the answer stands for one page that was given back.
+        let mut vacuum = self.connection.prepare_cached("PRAGMA incremental_vacuum")?;
+        let mut pages = vacuum.query([])?;
+        while pages.next()?.is_some() {}
         Ok(shed > 0)
+    }
+
+    /// Refuses to grow by more than `pages`, as a full disk does.
+    #[cfg(test)]
+    pub(super) fn refuse_to_grow(&self, pages: i64) -> rusqlite::Result<()> {
+        let count: i64 = self
+            .connection
+            .pragma_query_value(None, "page_count", |row| row.get(0))?;
+        let limit = format!("PRAGMA max_page_count = {}", count + pages);
+        self.connection.query_row(&limit, [], |_| Ok(()))
     }
 
     /// Bytes of pages in use.
@@ -273,16 +309,24 @@ pub(super) fn last(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("SELECT coalesce(max(seq), 0) FROM reports", [], |row| row.get(0))
 }
 
-/// Rows after a number, in order. What can't be understood is left out.
+/// Every sink's place.
+pub(super) fn cursors(connection: &Connection) -> rusqlite::Result<Vec<(String, i64)>> {
+    let mut statement = connection.prepare("SELECT sink, seq FROM cursors")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
+}
+
+/// Rows after a number, in order: fewer than `limit` only if there are no more. What can't be understood is passed over.
 pub(super) fn after(connection: &Connection, seq: i64, limit: usize) -> rusqlite::Result<Vec<Stored>> {
-    let mut statement =
-        connection.prepare_cached("SELECT seq, report FROM reports WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
-    let rows = statement.query_map(params![seq, limit as i64], stored)?;
-    Ok(rows
-        .collect::<rusqlite::Result<Vec<_>>>()?
-        .into_iter()
-        .flatten()
-        .collect())
+    let mut statement = connection.prepare_cached("SELECT seq, report FROM reports WHERE seq > ?1 ORDER BY seq")?;
+    let mut rows = statement.query([seq])?;
+    let mut found = Vec::new();
+    while found.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        found.extend(stored(row)?);
+    }
+    Ok(found)
 }
 
 /// The newest state of each finding that the filter lets through, the oldest first.
@@ -335,7 +379,8 @@ fn version(connection: &Connection) -> rusqlite::Result<i64> {
 /// None for a report that this version can't understand.
 fn stored(row: &Row<'_>) -> rusqlite::Result<Option<Stored>> {
     let seq = row.get(0)?;
-    let report = serde_json::from_str(row.get_ref(1)?.as_str()?).ok();
+    let json = row.get_ref(1)?.as_bytes().ok();
+    let report = json.and_then(|json| serde_json::from_slice(json).ok());
     Ok(report.map(|report| Stored { seq, report }))
 }
 

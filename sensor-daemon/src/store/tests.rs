@@ -314,3 +314,118 @@ fn filters() {
         (1, 0, 0, 1, 0)
     );
 }
+
+#[test]
+fn what_can_not_be_understood_hides_nothing_behind_it() {
+    for damage in ["'{'", "x'ff'", "CAST(x'ff' AS TEXT)", "7"] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = start(directory.path());
+        for id in ["a", "b", "c"] {
+            store.put(finding(id, State::Active));
+        }
+        store.join();
+        let raw = rusqlite::Connection::open(directory.path().join(FILE)).unwrap();
+        raw.execute(&format!("UPDATE reports SET report = {damage} WHERE id = 'a'"), [])
+            .unwrap();
+        drop(raw);
+        let store = start(directory.path());
+        let mut follower = store.follow(SINK);
+        store.join();
+        let batch = follower.next(1).unwrap();
+        assert_eq!(batch[0].1.id, "b", "{damage}");
+        assert_eq!(kept(directory.path()).len(), 2, "{damage}");
+    }
+}
+
+#[test]
+fn what_surrounds_a_damaged_page_is_saved_and_still_delivered() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = start(directory.path());
+    for number in 0..60 {
+        store.put(finding(&format!("{number:02}"), State::Active));
+    }
+    store.join();
+    let path = directory.path().join(FILE);
+    let mut bytes = fs::read(&path).unwrap();
+    // The page that holds the middle one's beginning.
+    let middle = bytes.windows(9).position(|part| part == br#""id":"30""#).unwrap() / 4096;
+    bytes[middle * 4096..(middle + 1) * 4096].fill(0xa5);
+    fs::write(&path, bytes).unwrap();
+    let store = start(directory.path());
+    store.settle();
+    let got = delivered(store);
+    assert!(directory.path().join(format!("{FILE}.corrupt-1")).exists());
+    for id in ["00", "59"] {
+        let times = got.iter().filter(|(got, _)| got == id).count();
+        // Once as it was, and once as over, since nobody has met it again.
+        assert_eq!(times, 2, "{id}: {got:?}");
+    }
+    let kept = kept(directory.path());
+    assert!((40..60).contains(&kept.len()), "{}", kept.len());
+    assert!(kept.iter().all(|report| report.incident.state == State::Inactive));
+}
+
+#[test]
+fn a_full_disk_takes_the_oldest_that_ended_else_memory_keeps_what_comes() {
+    for state in [State::Inactive, State::Active] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = start(directory.path());
+        let mut follower = store.follow(SINK);
+        let mut first = finding("first", state);
+        first.incident.update = 5;
+        store.put(first);
+        for number in 0..60 {
+            store.put(finding(&format!("old {number:02}"), state));
+        }
+        let mut seen = 0;
+        while seen < 61 {
+            let batch = follower.next(64).unwrap();
+            seen += batch.len();
+            follower.done(batch.last().unwrap().0);
+        }
+        store.fill_disk(0).unwrap();
+        for number in 0..30 {
+            store.put(finding(&format!("new {number:02}"), State::Active));
+        }
+        let mut again = finding("first", State::Active);
+        again.incident.update = 1;
+        store.put(again);
+        store.join();
+        let mut last = 0;
+        while let Some(batch) = follower.next(64) {
+            seen += batch.len();
+            if let Some((_, report)) = batch.iter().find(|(_, report)| report.id == "first") {
+                last = report.incident.update;
+            }
+            follower.done(batch.last().unwrap().0);
+        }
+        assert_eq!(seen, 61 + 31);
+        let kept = kept(directory.path());
+        let new = kept.iter().filter(|report| report.id.starts_with("new")).count();
+        assert_eq!(new, 30, "{state:?}");
+        if state == State::Active {
+            assert_eq!((kept.len(), last), (91, 6));
+        } else {
+            assert!(kept.len() < 91, "{}", kept.len());
+        }
+    }
+}
+
+#[test]
+fn room_is_given_back_to_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(FILE);
+    let mut database = Database::open(&path).unwrap();
+    let mut reports: Vec<_> = (0..200)
+        .map(|number| finding(&format!("{number:03}"), State::Inactive))
+        .collect();
+    database.put(&mut reports).unwrap();
+    let retention = Retention {
+        max_age: None,
+        max_bytes: 200 << 10,
+    };
+    database.keep_within(&retention, i64::MAX).unwrap();
+    drop(database);
+    let size = fs::metadata(&path).unwrap().len();
+    assert!(size <= 200 << 10, "{size}");
+}

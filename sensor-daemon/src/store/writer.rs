@@ -31,6 +31,8 @@ const WAITING_MAX: usize = 1024;
 const BATCH: usize = 64;
 /// States kept at hand for sinks.
 const RECENT_MAX: usize = 16;
+/// Numbers without a readable row that are passed over in a damaged file.
+const UNREADABLE_MAX: usize = 100_000;
 /// How often a file that could not be written to is tried again.
 const RETRY_EVERY: Duration = Duration::from_secs(30);
 /// How often old findings are looked for.
@@ -185,6 +187,12 @@ impl Store {
         }
     }
 
+    /// Lets the file grow by no more than `pages`, as if the disk were full.
+    #[cfg(test)]
+    pub(super) fn fill_disk(&self, pages: i64) -> rusqlite::Result<()> {
+        lock(&self.shared.database).refuse_to_grow(pages)
+    }
+
     /// Keeps what was handed over, and lets followers end when they have had it.
     pub fn close(&self) {
         lock(&self.shared.work).closed = true;
@@ -326,7 +334,7 @@ impl Disk {
             .map(|damaged| salvage(&damaged, &mut database))
             .unwrap_or_default();
         warn!(
-            "the findings at {} are damaged: the file was moved to {}, {saved} findings of it go on in a new one",
+            "the findings at {} are damaged: the file was moved to {}, {saved} states of findings go on in a new one",
             self.path.display(),
             aside.display()
         );
@@ -334,16 +342,30 @@ impl Disk {
     }
 }
 
-/// Takes over what can be read; how many findings that is.
+/// Takes over what can be read, and every sink's place; how many states that is.
 fn salvage(damaged: &rusqlite::Connection, database: &mut Database) -> usize {
-    let mut saved = 0;
-    let mut seq = 0;
+    let last = super::database::last(damaged).unwrap_or(0);
+    let (mut saved, mut seq, mut unreadable) = (0, 0, 0);
     // Row by row: one that can't be read ends a longer answer.
-    while let Ok(rows) = super::database::after(damaged, seq, 1)
-        && let Some(row) = rows.first()
-    {
-        seq = row.seq;
-        saved += usize::from(database.adopt(row).is_ok());
+    while unreadable < UNREADABLE_MAX {
+        match super::database::after(damaged, seq, 1).as_deref() {
+            Ok([row, ..]) => {
+                seq = row.seq;
+                // An earlier start of the sensor wrote it, as far as it is known.
+                saved += usize::from(database.adopt(row, false).is_ok());
+            }
+            Ok([]) => break,
+            Err(_) if seq < last => {
+                seq += 1;
+                unreadable += 1;
+            }
+            Err(_) => break,
+        }
+    }
+    for (sink, seq) in super::database::cursors(damaged).unwrap_or_default() {
+        if let Err(error) = database.set_cursor(&sink, seq) {
+            debug!("the place of {sink} can't be taken over: {error}");
+        }
     }
     saved
 }
@@ -373,6 +395,9 @@ impl Writer {
             }
             self.tidy();
         }
+        // The last chance for what memory keeps.
+        self.retry_at = Instant::now();
+        self.return_to_disk();
         lock(&self.shared.progress).ended = true;
         self.shared.moved.notify_all();
     }
@@ -538,12 +563,15 @@ impl Writer {
 /// Copies what some sink has not had, what goes on, and every sink's place. Numbers go on after `last`.
 fn carry_over(from: &Database, to: &mut Database, last: i64) -> rusqlite::Result<()> {
     to.number_from(last)?;
+    for row in from.open_ones()? {
+        to.adopt(&row, from.has_met(row.seq)?)?;
+    }
     let cursors = from.cursors()?;
     let mut seq = cursors.iter().map(|(_, seq)| *seq).min().unwrap_or(last);
     loop {
         let rows = from.after(seq, BATCH)?;
         for row in &rows {
-            to.adopt(row)?;
+            to.adopt(row, from.has_met(row.seq)?)?;
             seq = row.seq;
         }
         if rows.len() < BATCH {
