@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use super::*;
 
@@ -144,7 +144,7 @@ fn every_mistake_is_named_with_line_and_remedy() {
         (
             "colour = \"blue\"".into(),
             1,
-            &["`colour`", "min_severity, disable_exceptions, exception"],
+            &["`colour`", "min_severity, disable_exceptions, store, exception"],
         ),
         (
             "disable_exceptions = [\n\"opensh\"]".into(),
@@ -249,6 +249,23 @@ fn every_mistake_is_named_with_line_and_remedy() {
             &["hold for anything"],
         ),
         (exception("container = false"), 1, &["hold for anything"]),
+        ("store = 5".into(), 1, &["`store` is a whole number", "[store]"]),
+        (
+            "[store]\nmax_age_days = 0".into(),
+            2,
+            &["`max_age_days`", "from 1 to 36500"],
+        ),
+        ("[store]\nmax_age_days = -1".into(), 2, &["from 1 to 36500"]),
+        ("[store]\nmax_age_days = 36501".into(), 2, &["from 1 to 36500"]),
+        ("[store]\nmax_age_days = '30'".into(), 2, &["without quotes"]),
+        ("[store]\nmax_size_mib = 0".into(), 2, &["`max_size_mib`", "from 1 to"]),
+        ("[store]\nmax_size_mib = 0.5".into(), 2, &["whole number"]),
+        ("[store]\nmax_size_mib = 18446744073709551616".into(), 2, &["from 1 to"]),
+        (
+            "[store]\nmax_size = 5".into(),
+            2,
+            &["`max_size`", "did you mean `max_size_mib`?"],
+        ),
         (
             "[[exception]]\nreason = 'r'\nport = 1".into(),
             1,
@@ -392,5 +409,25 @@ fn the_documentation_is_true() {
             DOCUMENTATION.contains(&format!("\n| `{field}` | ")),
             "{field} is not described"
         );
+    }
+}
+
+#[test]
+fn how_long_findings_are_kept() {
+    let days = |days: u64| Some(Duration::from_secs(days * 86_400));
+    let usual = Retention::default();
+    for (text, max_age, max_bytes) in [
+        ("", usual.max_age, usual.max_bytes),
+        ("[store]", usual.max_age, usual.max_bytes),
+        ("[store]\nmax_age_days = 1", days(1), usual.max_bytes),
+        ("[store]\nmax_size_mib = 1_000", usual.max_age, 1000 << 20),
+        (
+            "[store]\nmax_age_days = 36500\nmax_size_mib = 0x10",
+            days(36_500),
+            16 << 20,
+        ),
+    ] {
+        let retention = read(text).unwrap_or_else(|problems| panic!("{problems}")).retention;
+        assert_eq!(retention, Retention { max_age, max_bytes }, "{text}");
     }
 }
