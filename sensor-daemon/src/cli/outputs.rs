@@ -113,12 +113,7 @@ impl Options {
             broken,
             outputs: driven.len(),
         };
-        let outputs = Outputs {
-            store,
-            driven,
-            reopen,
-            durable: place != Place::Memory,
-        };
+        let outputs = Outputs { store, driven, reopen };
         Ok((outputs, failures))
     }
 
@@ -148,7 +143,6 @@ pub(super) struct Outputs {
     pub(super) store: Store,
     driven: Vec<Driven>,
     reopen: Arc<AtomicBool>,
-    durable: bool,
 }
 
 /// Tells of outputs that will never take anything again.
@@ -185,7 +179,7 @@ impl Outputs {
         while self.driven.iter().any(|driven| !driven.has_ended()) && Instant::now() < deadline {
             tokio::time::sleep(POLL).await;
         }
-        let fate = if self.durable {
+        let fate = if self.store.is_durable() {
             "they are delivered after the next start"
         } else {
             "they are lost"

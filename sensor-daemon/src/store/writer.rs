@@ -33,6 +33,8 @@ const BATCH: usize = 64;
 const RECENT_MAX: usize = 16;
 /// Numbers without a readable row that are passed over in a damaged file.
 const UNREADABLE_MAX: usize = 100_000;
+/// Pause before a sink's states are read again.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 /// How often a file that could not be written to is tried again.
 const RETRY_EVERY: Duration = Duration::from_secs(30);
 /// How often old findings are looked for.
@@ -79,6 +81,8 @@ struct Progress {
     recent: VecDeque<(i64, Arc<Report>)>,
     /// Nothing will follow.
     ended: bool,
+    /// What is kept is in a file.
+    durable: bool,
 }
 
 /// A panic elsewhere leaves what is behind the lock as good as it was: every change is one step.
@@ -132,6 +136,7 @@ impl Store {
             database: Mutex::new(database),
             progress: Mutex::new(Progress {
                 last,
+                durable: disk.is_some(),
                 ..Progress::default()
             }),
             moved: Condvar::new(),
@@ -171,6 +176,12 @@ impl Store {
     #[must_use]
     pub fn dropped(&self) -> u64 {
         lock(&self.shared.work).dropped
+    }
+
+    /// Whether what is kept outlives the sensor.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        lock(&self.shared.progress).durable
     }
 
     /// Where a sink is.
@@ -232,7 +243,8 @@ impl Follower {
             }
             let last = progress.last;
             drop(progress);
-            match lock(&self.shared.database).after(self.cursor, limit) {
+            let rows = lock(&self.shared.database).after(self.cursor, limit);
+            match rows {
                 Ok(rows) if !rows.is_empty() => {
                     let rows = rows.into_iter();
                     return Some(rows.map(|Stored { seq, report }| (seq, Arc::new(report))).collect());
@@ -240,8 +252,11 @@ impl Follower {
                 // All of them were superseded, or are not to be understood.
                 Ok(_) => self.cursor = last,
                 Err(error) => {
-                    warn!("what {} has not had can't be read: {error}", self.sink);
-                    self.cursor = last;
+                    // It may pass; what can't be read then is in the file still.
+                    debug!("what {} has not had can't be read yet: {error}", self.sink);
+                    if self.pause(READ_AGAIN) {
+                        return None;
+                    }
                 }
             }
         }
@@ -494,6 +509,7 @@ impl Writer {
         }
         *database = memory;
         self.on_disk = false;
+        lock(&self.shared.progress).durable = false;
         self.retry_at = Instant::now() + RETRY_EVERY;
         true
     }
@@ -517,6 +533,7 @@ impl Writer {
             Ok(file) => {
                 *database = file;
                 self.on_disk = true;
+                lock(&self.shared.progress).durable = true;
                 info!("findings are written to {} again", disk.path.display());
             }
             Err(error) => debug!("{error}"),
