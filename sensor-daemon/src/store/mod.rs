@@ -4,6 +4,8 @@
 //! One thread writes ([`writer`]); sinks read in this process, [`Reader`]s from any other while it runs.
 
 mod database;
+mod disk;
+mod follower;
 mod reader;
 mod writer;
 
@@ -24,8 +26,9 @@ use crate::{
 };
 
 pub use self::{
+    follower::Follower,
     reader::Reader,
-    writer::{Follower, Place, Store},
+    writer::{Place, Store},
 };
 
 /// The file in the state directory.

@@ -3,9 +3,6 @@
 
 use std::{
     collections::VecDeque,
-    fs::{self, File},
-    io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
@@ -13,7 +10,6 @@ use std::{
 };
 
 use rusqlite::ErrorCode;
-use rustix::fs::{FlockOperation, flock};
 use tracing::{debug, info, warn};
 
 use crate::{
@@ -21,7 +17,7 @@ use crate::{
     finding::Report,
 };
 
-use super::{FILE, Retention, StoreError, Stored, database::Database, is_damage};
+use super::{FILE, Retention, StoreError, database::Database, disk::Disk, follower::Follower, is_damage};
 
 /// States that wait before a newer one takes the place of an older one of the same finding.
 const PLENTY: usize = 256;
@@ -31,10 +27,6 @@ const WAITING_MAX: usize = 1024;
 const BATCH: usize = 64;
 /// States kept at hand for sinks.
 const RECENT_MAX: usize = 16;
-/// Numbers without a readable row that are passed over in a damaged file.
-const UNREADABLE_MAX: usize = 100_000;
-/// Pause before a sink's states are read again.
-const READ_AGAIN: Duration = Duration::from_secs(1);
 /// How often a file that could not be written to is tried again.
 const RETRY_EVERY: Duration = Duration::from_secs(30);
 /// How often old findings are looked for.
@@ -57,12 +49,12 @@ pub struct Store {
     thread: JoinHandle<()>,
 }
 
-struct Shared {
+pub(super) struct Shared {
     work: Mutex<Work>,
     handed_over: Condvar,
-    database: Mutex<Database>,
-    progress: Mutex<Progress>,
-    moved: Condvar,
+    pub(super) database: Mutex<Database>,
+    pub(super) progress: Mutex<Progress>,
+    pub(super) moved: Condvar,
 }
 
 #[derive(Default)]
@@ -74,19 +66,19 @@ struct Work {
 }
 
 #[derive(Default)]
-struct Progress {
+pub(super) struct Progress {
     /// Number of the last state that is kept.
-    last: i64,
+    pub(super) last: i64,
     /// The last states, so that a sink that keeps up need not read them again.
-    recent: VecDeque<(i64, Arc<Report>)>,
+    pub(super) recent: VecDeque<(i64, Arc<Report>)>,
     /// Nothing will follow.
-    ended: bool,
+    pub(super) ended: bool,
     /// What is kept is in a file.
     durable: bool,
 }
 
 /// A panic elsewhere leaves what is behind the lock as good as it was: every change is one step.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -191,11 +183,7 @@ impl Store {
             debug!("the place of {sink} can't be read: {error}");
             0
         });
-        Follower {
-            shared: Arc::clone(&self.shared),
-            sink: sink.to_owned(),
-            cursor,
-        }
+        Follower::new(Arc::clone(&self.shared), sink, cursor)
     }
 
     /// Lets the file grow by no more than `pages`, as if the disk were full.
@@ -217,172 +205,6 @@ impl Store {
             warn!("the thread that keeps findings died");
         }
     }
-}
-
-/// A sink's view of the record.
-pub struct Follower {
-    shared: Arc<Shared>,
-    sink: String,
-    cursor: i64,
-}
-
-impl Follower {
-    /// What the sink has not had, in order, as soon as there is something; `None` when there will be nothing more.
-    pub fn next(&mut self, limit: usize) -> Option<Vec<(i64, Arc<Report>)>> {
-        loop {
-            let mut progress = lock(&self.shared.progress);
-            while progress.last <= self.cursor {
-                if progress.ended {
-                    return None;
-                }
-                progress = self.shared.moved.wait(progress).unwrap_or_else(PoisonError::into_inner);
-            }
-            if progress.recent.front().is_some_and(|(seq, _)| *seq <= self.cursor + 1) {
-                let new = progress.recent.iter().filter(|(seq, _)| *seq > self.cursor);
-                return Some(new.take(limit).cloned().collect());
-            }
-            let last = progress.last;
-            drop(progress);
-            let rows = lock(&self.shared.database).after(self.cursor, limit);
-            match rows {
-                Ok(rows) if !rows.is_empty() => {
-                    let rows = rows.into_iter();
-                    return Some(rows.map(|Stored { seq, report }| (seq, Arc::new(report))).collect());
-                }
-                // All of them were superseded, or are not to be understood.
-                Ok(_) => self.cursor = last,
-                Err(error) => {
-                    // It may pass; what can't be read then is in the file still.
-                    debug!("what {} has not had can't be read yet: {error}", self.sink);
-                    if self.pause(READ_AGAIN) {
-                        return None;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Notes that everything up to this number was delivered.
-    pub fn done(&mut self, seq: i64) {
-        self.cursor = seq;
-        if let Err(error) = lock(&self.shared.database).set_cursor(&self.sink, seq) {
-            debug!("the place of {} can't be kept: {error}", self.sink);
-        }
-    }
-
-    /// Waits before another try, or until the sensor ends; whether it does.
-    #[must_use]
-    pub fn pause(&self, time: Duration) -> bool {
-        let progress = lock(&self.shared.progress);
-        let (progress, _) = self
-            .shared
-            .moved
-            .wait_timeout_while(progress, time, |progress| !progress.ended)
-            .unwrap_or_else(PoisonError::into_inner);
-        progress.ended
-    }
-}
-
-/// The file, and the right to write it.
-struct Disk {
-    path: PathBuf,
-    _lock: File,
-}
-
-impl Disk {
-    fn open(directory: &Path) -> Result<(Database, Self), StoreError> {
-        let path = directory.join(FILE);
-        let io = |source: io::Error| StoreError::Io {
-            path: path.clone(),
-            source,
-        };
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(io)?;
-        let private = |name: &str| {
-            let mut options = fs::OpenOptions::new();
-            options.create(true).truncate(false).write(true).mode(0o600);
-            options.open(directory.join(name))
-        };
-        let lock = private("lock").map_err(io)?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Err(StoreError::InUse { path });
-        }
-        // SQLite would make it readable for all.
-        private(FILE).map_err(io)?;
-        let disk = Self { path, _lock: lock };
-        let database = match Database::open(&disk.path) {
-            Err(StoreError::Damaged { .. }) => disk.replace()?,
-            other => other?,
-        };
-        Ok((database, disk))
-    }
-
-    /// Moves a damaged file aside, and begins a new one with what can be read of it.
-    fn replace(&self) -> Result<Database, StoreError> {
-        let io = |source: io::Error| StoreError::Io {
-            path: self.path.clone(),
-            source,
-        };
-        let aside = (1..)
-            .map(|number| PathBuf::from(format!("{}.corrupt-{number}", self.path.display())))
-            .find(|path| !path.exists())
-            .ok_or_else(|| io(io::ErrorKind::AlreadyExists.into()))?;
-        fs::rename(&self.path, &aside).map_err(io)?;
-        for suffix in ["-wal", "-shm"] {
-            let beside = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
-            // There is none after an orderly end.
-            let _ = fs::rename(beside(&self.path), beside(&aside));
-        }
-        let mut options = fs::OpenOptions::new();
-        let made = options
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&self.path);
-        made.map_err(io)?;
-        let mut database = Database::open(&self.path)?;
-        let saved = super::database::open_for_reading(&aside)
-            .map(|damaged| salvage(&damaged, &mut database))
-            .unwrap_or_default();
-        warn!(
-            "the findings at {} are damaged: the file was moved to {}, {saved} states of findings go on in a new one",
-            self.path.display(),
-            aside.display()
-        );
-        Ok(database)
-    }
-}
-
-/// Takes over what can be read, and every sink's place; how many states that is.
-fn salvage(damaged: &rusqlite::Connection, database: &mut Database) -> usize {
-    let last = super::database::last(damaged).unwrap_or(0);
-    let (mut saved, mut seq, mut unreadable) = (0, 0, 0);
-    // Row by row: one that can't be read ends a longer answer.
-    while unreadable < UNREADABLE_MAX {
-        match super::database::after(damaged, seq, 1).as_deref() {
-            Ok([row, ..]) => {
-                seq = row.seq;
-                // An earlier start of the sensor wrote it, as far as it is known.
-                saved += usize::from(database.adopt(row, false).is_ok());
-            }
-            Ok([]) => break,
-            Err(_) if seq < last => {
-                seq += 1;
-                unreadable += 1;
-            }
-            Err(_) => break,
-        }
-    }
-    for (sink, seq) in super::database::cursors(damaged).unwrap_or_default() {
-        if let Err(error) = database.set_cursor(&sink, seq) {
-            debug!("the place of {sink} can't be taken over: {error}");
-        }
-    }
-    saved
 }
 
 /// What the thread owns.
