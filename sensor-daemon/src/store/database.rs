@@ -1,20 +1,19 @@
-//! The tables, and every statement on them. One row a state of a finding; the newest of each is marked. Sinks follow the
+//! The tables, and what is written to them. One row a state of a finding; the newest of each is marked. Sinks follow the
 //! rows by number, each with a cursor of its own.
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::{
-    detect::{Severity, State},
-    finding::Report,
-    model::{BootTime, Endpoint},
+use super::{
+    Retention, StoreError, Stored,
+    columns::{container, of_rank, peers, rank, state_name, unix},
+    queries::{self, stored},
 };
-
-use super::{Filter, Retention, StoreError, Stored};
+use crate::{finding::Report, model::BootTime};
 
 /// Of the tables; in the file's `user_version`.
-const SCHEMA_VERSION: i64 = 1;
+pub(super) const SCHEMA_VERSION: i64 = 1;
 /// Superseded states that wait for a sink at most; beyond that only each finding's newest state is kept.
 const SUPERSEDED_MAX: i64 = 256;
 /// Part of the findings that goes when there is no room: one in so many.
@@ -191,12 +190,12 @@ impl Database {
 
     /// Rows after a number, in order.
     pub(super) fn after(&self, seq: i64, limit: usize) -> rusqlite::Result<Vec<Stored>> {
-        after(&self.connection, seq, limit)
+        queries::after(&self.connection, seq, limit)
     }
 
     /// The number of the last row.
     pub(super) fn last(&self) -> rusqlite::Result<i64> {
-        last(&self.connection)
+        queries::last(&self.connection)
     }
 
     /// How far a sink has come; one that is new begins here.
@@ -218,7 +217,7 @@ impl Database {
 
     /// Every sink's place.
     pub(super) fn cursors(&self) -> rusqlite::Result<Vec<(String, i64)>> {
-        cursors(&self.connection)
+        queries::cursors(&self.connection)
     }
 
     /// Notes how far a sink has come.
@@ -290,98 +289,8 @@ impl Database {
     }
 }
 
-/// Opens the file for reading.
-pub(super) fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let open = || -> Result<Connection, Failure> {
-        let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(std::time::Duration::from_secs(2))?;
-        match version(&connection)? {
-            SCHEMA_VERSION => Ok(connection),
-            other => Err(Failure::Version(other)),
-        }
-    };
-    open().map_err(|error| error.at(path))
-}
-
-/// The number of the last row.
-pub(super) fn last(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.query_row("SELECT coalesce(max(seq), 0) FROM reports", [], |row| row.get(0))
-}
-
-/// Every sink's place.
-pub(super) fn cursors(connection: &Connection) -> rusqlite::Result<Vec<(String, i64)>> {
-    let mut statement = connection.prepare("SELECT sink, seq FROM cursors")?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    rows.collect()
-}
-
-/// Rows after a number, in order: fewer than `limit` only if there are no more. What can't be understood is passed over.
-pub(super) fn after(connection: &Connection, seq: i64, limit: usize) -> rusqlite::Result<Vec<Stored>> {
-    let mut statement = connection.prepare_cached("SELECT seq, report FROM reports WHERE seq > ?1 ORDER BY seq")?;
-    let mut rows = statement.query([seq])?;
-    let mut found = Vec::new();
-    while found.len() < limit
-        && let Some(row) = rows.next()?
-    {
-        found.extend(stored(row)?);
-    }
-    Ok(found)
-}
-
-/// The newest state of each finding that the filter lets through, the oldest first.
-pub(super) fn latest(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Stored>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT seq, report FROM (
-            SELECT seq, report, updated FROM reports WHERE latest = 1
-                AND (?1 IS NULL OR updated >= ?1) AND (?2 IS NULL OR updated <= ?2)
-                AND (?3 IS NULL OR severity >= ?3) AND (?4 IS NULL OR state = ?4)
-                AND (?5 IS NULL OR instr(container, ?5) > 0) AND (?6 IS NULL OR instr(peers, ?6) > 0)
-            ORDER BY updated DESC, seq DESC LIMIT ?7
-        ) ORDER BY updated, seq",
-    )?;
-    let rows = statement.query_map(
-        params![
-            filter.since,
-            filter.until,
-            filter.min_severity.map(rank),
-            filter.state.map(state_name),
-            filter.container,
-            filter.peer.as_ref().map(|peer| format!(" {peer} ")),
-            filter.limit.map_or(-1, |limit| limit as i64),
-        ],
-        stored,
-    )?;
-    Ok(rows
-        .collect::<rusqlite::Result<Vec<_>>>()?
-        .into_iter()
-        .flatten()
-        .collect())
-}
-
-/// The newest state of each finding whose id begins so.
-pub(super) fn by_prefix(connection: &Connection, prefix: &str) -> rusqlite::Result<Vec<Stored>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT seq, report FROM reports WHERE latest = 1 AND substr(id, 1, length(?1)) = ?1 ORDER BY id",
-    )?;
-    let rows = statement.query_map([prefix], stored)?;
-    Ok(rows
-        .collect::<rusqlite::Result<Vec<_>>>()?
-        .into_iter()
-        .flatten()
-        .collect())
-}
-
-fn version(connection: &Connection) -> rusqlite::Result<i64> {
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
-}
-
-/// None for a report that this version can't understand.
-fn stored(row: &Row<'_>) -> rusqlite::Result<Option<Stored>> {
-    let seq = row.get(0)?;
-    let json = row.get_ref(1)?.as_bytes().ok();
-    let report = json.and_then(|json| serde_json::from_slice(json).ok());
-    Ok(report.map(|report| Stored { seq, report }))
 }
 
 /// Keeps a new state. If an earlier start of the sensor knew the finding, it goes on where that one was.
@@ -431,78 +340,8 @@ fn write(connection: &Connection, seq: Option<i64>, report: &Report, run: i64) -
     Ok(connection.last_insert_rowid())
 }
 
-/// The peers' addresses, each between blanks, so that a whole one can be looked for.
-fn peers(report: &Report) -> String {
-    let sockets = report.incident.sockets.iter();
-    sockets.map(|socket| format!(" {} ", peer(&socket.remote))).collect()
-}
-
-/// The container's id and name.
-fn container(report: &Report) -> Option<String> {
-    let container = report.incident.shell.container.as_ref();
-    container.map(|container| format!("{} {}", container.id, container.name.as_deref().unwrap_or("")))
-}
-
-impl Filter {
-    /// Whether it lets a state through; as the query for the newest ones does.
-    #[must_use]
-    pub fn lets_through(&self, report: &Report) -> bool {
-        let (incident, updated) = (&report.incident, unix(report));
-        self.since.is_none_or(|since| updated >= since)
-            && self.until.is_none_or(|until| updated <= until)
-            && self.min_severity.is_none_or(|least| incident.severity >= least)
-            && self.state.is_none_or(|state| incident.state == state)
-            && self
-                .container
-                .as_ref()
-                .is_none_or(|part| container(report).is_some_and(|container| container.contains(part)))
-            && self
-                .peer
-                .as_ref()
-                .is_none_or(|peer| peers(report).contains(&format!(" {peer} ")))
-    }
-}
-
-fn peer(endpoint: &Endpoint) -> String {
-    match endpoint {
-        Endpoint::Ip(address) => address.ip().to_string(),
-        other => other.to_string(),
-    }
-}
-
-/// When it was last changed, in nanoseconds of Unix time.
-fn unix(report: &Report) -> i64 {
-    let since_boot = i64::try_from(report.incident.updated.0).unwrap_or(i64::MAX);
-    report.host.boot_unix_ns.saturating_add(since_boot)
-}
-
-fn rank(severity: Severity) -> i64 {
-    match severity {
-        Severity::Low => 1,
-        Severity::Medium => 2,
-        Severity::High => 3,
-        Severity::Critical => 4,
-    }
-}
-
-fn of_rank(rank: i64) -> Severity {
-    match rank {
-        4.. => Severity::Critical,
-        3 => Severity::High,
-        2 => Severity::Medium,
-        _ => Severity::Low,
-    }
-}
-
-fn state_name(state: State) -> &'static str {
-    match state {
-        State::Active => "ACTIVE",
-        State::Inactive => "INACTIVE",
-    }
-}
-
 /// Why a database is of no use.
-enum Failure {
+pub(super) enum Failure {
     Sqlite(rusqlite::Error),
     Version(i64),
     Damaged,
@@ -515,7 +354,7 @@ impl From<rusqlite::Error> for Failure {
 }
 
 impl Failure {
-    fn at(self, path: &Path) -> StoreError {
+    pub(super) fn at(self, path: &Path) -> StoreError {
         match self {
             Self::Sqlite(source) => StoreError::of(path, source),
             Self::Version(version) => StoreError::Version {

@@ -10,10 +10,7 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 use tracing::{debug, warn};
 
-use super::{
-    FILE, StoreError,
-    database::{self, Database},
-};
+use super::{FILE, StoreError, database::Database, queries};
 
 /// Numbers without a readable row that are passed over in a damaged file.
 const UNREADABLE_MAX: usize = 100_000;
@@ -68,7 +65,7 @@ impl Disk {
         }
         private(&self.path).map_err(io)?;
         let mut database = Database::open(&self.path)?;
-        let saved = database::open_for_reading(&aside)
+        let saved = queries::open_for_reading(&aside)
             .map(|damaged| salvage(&damaged, &mut database))
             .unwrap_or_default();
         warn!(
@@ -88,11 +85,11 @@ fn private(path: &Path) -> io::Result<File> {
 
 /// Takes over what can be read, and every sink's place; how many states that is.
 fn salvage(damaged: &rusqlite::Connection, database: &mut Database) -> usize {
-    let last = database::last(damaged).unwrap_or(0);
+    let last = queries::last(damaged).unwrap_or(0);
     let (mut saved, mut seq, mut unreadable) = (0, 0, 0);
     // Row by row: one that can't be read ends a longer answer.
     while unreadable < UNREADABLE_MAX {
-        match database::after(damaged, seq, 1).as_deref() {
+        match queries::after(damaged, seq, 1).as_deref() {
             Ok([row, ..]) => {
                 seq = row.seq;
                 // An earlier start of the sensor wrote it, as far as it is known.
@@ -106,7 +103,7 @@ fn salvage(damaged: &rusqlite::Connection, database: &mut Database) -> usize {
             Err(_) => break,
         }
     }
-    for (sink, seq) in database::cursors(damaged).unwrap_or_default() {
+    for (sink, seq) in queries::cursors(damaged).unwrap_or_default() {
         if let Err(error) = database.set_cursor(&sink, seq) {
             debug!("the place of {sink} can't be taken over: {error}");
         }

@@ -3,9 +3,11 @@
 //!
 //! One thread writes ([`writer`]); sinks read in this process, [`Reader`]s from any other while it runs.
 
+mod columns;
 mod database;
 mod disk;
 mod follower;
+mod queries;
 mod reader;
 mod writer;
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::{Filter, StoreError, Stored, database};
+use super::{Filter, StoreError, Stored, queries};
 
 /// Reads; never writes.
 pub struct Reader {
@@ -22,7 +22,7 @@ impl Reader {
             return Err(StoreError::Missing { path: path.to_owned() });
         }
         Ok(Self {
-            connection: database::open_for_reading(path)?,
+            connection: queries::open_for_reading(path)?,
             path: path.to_owned(),
         })
     }
@@ -32,7 +32,7 @@ impl Reader {
     /// # Errors
     /// The file can't be read.
     pub fn findings(&self, filter: &Filter) -> Result<Vec<Stored>, StoreError> {
-        self.explain(database::latest(&self.connection, filter))
+        self.explain(queries::latest(&self.connection, filter))
     }
 
     /// The number of the last state that was kept; 0 if there is none.
@@ -40,7 +40,7 @@ impl Reader {
     /// # Errors
     /// The file can't be read.
     pub fn last(&self) -> Result<i64, StoreError> {
-        self.explain(database::last(&self.connection))
+        self.explain(queries::last(&self.connection))
     }
 
     /// States after a number, in order: what has happened since.
@@ -48,7 +48,7 @@ impl Reader {
     /// # Errors
     /// The file can't be read.
     pub fn after(&self, seq: i64, limit: usize) -> Result<Vec<Stored>, StoreError> {
-        self.explain(database::after(&self.connection, seq, limit))
+        self.explain(queries::after(&self.connection, seq, limit))
     }
 
     /// The newest state of each finding whose id begins with `prefix`.
@@ -56,7 +56,7 @@ impl Reader {
     /// # Errors
     /// The file can't be read.
     pub fn by_prefix(&self, prefix: &str) -> Result<Vec<Stored>, StoreError> {
-        self.explain(database::by_prefix(&self.connection, prefix))
+        self.explain(queries::by_prefix(&self.connection, prefix))
     }
 
     fn explain<T>(&self, result: rusqlite::Result<T>) -> Result<T, StoreError> {
