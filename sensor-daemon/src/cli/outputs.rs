@@ -82,8 +82,14 @@ impl Options {
         let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
         for output in &self.output {
             let sink: Box<dyn Sink> = match output {
-                Output::Stdout if self.cloud_logging => Box::new(Stdout::new(Box::new(cloud_line))),
-                Output::Stdout => Box::new(Stdout::new(format.for_stdout())),
+                Output::Stdout => {
+                    let format = if self.cloud_logging {
+                        Box::new(cloud_line)
+                    } else {
+                        format.for_stdout()
+                    };
+                    Box::new(Stdout::new(format).context("the standard output can't be used")?)
+                }
                 Output::File(path) => Box::new(Appended::new(path.clone(), format.for_lines(), Arc::clone(&reopen))),
                 Output::Journald => Box::new(Journald::new(journald::SOCKET).context("the journal can't be used")?),
                 Output::Syslog(collector) => Box::new(Syslog::new(collector.clone())),

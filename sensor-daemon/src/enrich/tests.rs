@@ -38,13 +38,23 @@ fn report(process: Option<ProcessId>) -> Report {
     Report::new(incident, &Host::default(), Losses::default())
 }
 
+/// Ends with the test, however that ends.
+struct Child(std::process::Child);
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn a_live_process_is_found_out_once_and_told_ever_after() {
-    let mut child = Command::new("sleep").arg("600").env("API_TOKEN", "x").spawn().unwrap();
-    let process = procfs::identify(child.id()).unwrap();
-    // Until it has executed, it is this test.
-    while !std::fs::read_link(format!("/proc/{}/exe", child.id()))
-        .is_ok_and(|path| path != std::env::current_exe().unwrap())
+    let child = Child(Command::new("sleep").arg("600").env("API_TOKEN", "x").spawn().unwrap());
+    let process = procfs::identify(child.0.id()).unwrap();
+    // Until it has executed, it is this test; and for a moment more its environment is still to come.
+    while !std::fs::read_to_string(format!("/proc/{}/environ", child.0.id()))
+        .is_ok_and(|text| text.contains("API_TOKEN=x"))
     {
         std::thread::yield_now();
     }
@@ -76,8 +86,6 @@ fn a_live_process_is_found_out_once_and_told_ever_after() {
     contexts.add(&mut last);
     assert_eq!((last.incident.update, &last.context), (4, context));
     assert!(learnt.try_recv().is_err(), "it is found out once");
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 #[test]

@@ -102,7 +102,7 @@ impl Driver {
                         let sink = self.sink.name().to_owned();
                         // Nobody listens once the sensor ends.
                         let _ = broken.send(Broken { sink, error });
-                        return;
+                        return self.follower.leave();
                     }
                 }
             }

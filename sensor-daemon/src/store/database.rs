@@ -6,22 +6,23 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    Retention, StoreError, Stored,
+    StoreError, Stored,
     columns::{container, of_rank, peers, rank, state_name, unix},
-    queries::{self, stored},
+    queries::{self, Cursor, stored},
+    room::DELIVERED,
 };
 use crate::{finding::Report, model::BootTime};
 
 /// Of the tables; in the file's `user_version`.
 pub(super) const SCHEMA_VERSION: i64 = 1;
-/// Superseded states that wait for a sink at most; beyond that only each finding's newest state is kept.
-const SUPERSEDED_MAX: i64 = 256;
-/// Part of the findings that goes when there is no room: one in so many.
-const SHED: i64 = 20;
+/// "RSSF": in the file's `application_id`, the form added. A header in which the two disagree is a damaged one.
+const APPLICATION: i64 = 0x5253_5346;
 /// A number that no start of the sensor has.
 const NO_RUN: i64 = 0;
 /// KiB of pages kept in memory.
 const CACHE_KIB: i64 = 256;
+/// Pages of the log after which it is copied into the file. Few, so that a full disk holds little that is not.
+const LOG_PAGES: i64 = 128;
 
 const SCHEMA: &str = "
     CREATE TABLE reports (
@@ -41,13 +42,13 @@ const SCHEMA: &str = "
     CREATE INDEX reports_of_finding ON reports (id, seq);
     CREATE INDEX reports_by_time ON reports (updated) WHERE latest = 1;
     CREATE INDEX reports_superseded ON reports (seq) WHERE latest = 0;
-    CREATE TABLE cursors (sink TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE cursors (sink TEXT PRIMARY KEY, seq INTEGER NOT NULL, waits INTEGER NOT NULL DEFAULT 1) WITHOUT ROWID;
     CREATE TABLE runs (run INTEGER PRIMARY KEY AUTOINCREMENT);
 ";
 
 /// An open database.
 pub(super) struct Database {
-    connection: Connection,
+    pub(super) connection: Connection,
     /// Which start of the sensor this is.
     run: i64,
 }
@@ -75,12 +76,14 @@ impl Database {
             connection.pragma_update(None, "journal_mode", "WAL")?;
             // A commit is in the kernel's hands, and survives the sensor's death; a power cut may take the last ones.
             connection.pragma_update(None, "synchronous", "NORMAL")?;
+            connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
         }
         match version(&connection)? {
             0 => {
                 let made = connection.unchecked_transaction()?;
                 made.execute_batch(SCHEMA)?;
                 made.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+                made.pragma_update(None, "application_id", APPLICATION + SCHEMA_VERSION)?;
                 made.commit()?;
             }
             SCHEMA_VERSION => {}
@@ -110,36 +113,21 @@ impl Database {
         Ok(last)
     }
 
-    /// Forgets superseded states that no sink waits for; and the others, if there are many. How many of the latter.
-    pub(super) fn forget_superseded(&mut self) -> rusqlite::Result<usize> {
-        self.connection
-            .prepare_cached(
-                "DELETE FROM reports WHERE latest = 0 AND seq <= (SELECT coalesce(min(seq), 0) FROM cursors)",
-            )?
-            .execute([])?;
-        let waiting: i64 = self
-            .connection
-            .prepare_cached("SELECT count(*) FROM reports WHERE latest = 0")?
-            .query_row([], |row| row.get(0))?;
-        if waiting <= SUPERSEDED_MAX {
-            return Ok(0);
-        }
-        self.connection.execute("DELETE FROM reports WHERE latest = 0", [])
-    }
-
-    /// Takes over a row as it is. `met` says whether this start of the sensor has met the finding.
-    pub(super) fn adopt(&mut self, stored: &Stored, met: bool) -> rusqlite::Result<()> {
+    /// Takes over a row of another record under its number. `met` says whether this start of the sensor has met the finding.
+    pub(super) fn adopt(&mut self, stored: Stored, met: bool) -> rusqlite::Result<()> {
+        let Stored { seq, mut report } = stored;
         let run = if met { self.run } else { NO_RUN };
         let transaction = self.connection.transaction()?;
         let known: Option<i64> = transaction
-            .query_row("SELECT seq FROM reports WHERE seq = ?1", [stored.seq], |row| row.get(0))
+            .query_row("SELECT seq FROM reports WHERE seq = ?1", [seq], |row| row.get(0))
             .optional()?;
         if known.is_none() {
-            write(&transaction, Some(stored.seq), &stored.report, run)?;
+            go_on(&transaction, &mut report, seq)?;
+            write(&transaction, Some(seq), &report, run)?;
             transaction.execute(
                 "UPDATE reports SET latest = 0
                     WHERE id = ?1 AND seq < (SELECT max(seq) FROM reports WHERE id = ?1)",
-                [&stored.report.id],
+                [&report.id],
             )?;
         }
         transaction.commit()
@@ -165,6 +153,15 @@ impl Database {
             .connection
             .prepare_cached("SELECT seq, report FROM reports WHERE latest = 1 AND state = 'ACTIVE' AND run != ?1")?;
         let rows = statement.query_map([self.run], stored)?;
+        Ok(rows.flatten().flatten().map(|stored| stored.report).collect())
+    }
+
+    /// The last states of findings that ended, if a sink that is waited for has not had them.
+    pub(super) fn undelivered(&self) -> rusqlite::Result<Vec<Report>> {
+        let mut statement = self.connection.prepare(&format!(
+            "SELECT seq, report FROM reports WHERE latest = 1 AND state = 'INACTIVE' AND seq > {DELIVERED} ORDER BY seq"
+        ))?;
+        let rows = statement.query_map([], stored)?;
         Ok(rows.flatten().flatten().map(|stored| stored.report).collect())
     }
 
@@ -215,8 +212,15 @@ impl Database {
         }
     }
 
+    /// Whether states are kept until a sink has had them.
+    pub(super) fn wait_for(&mut self, sink: &str, waits: bool) -> rusqlite::Result<()> {
+        self.connection
+            .execute("UPDATE cursors SET waits = ?2 WHERE sink = ?1", params![sink, waits])?;
+        Ok(())
+    }
+
     /// Every sink's place.
-    pub(super) fn cursors(&self) -> rusqlite::Result<Vec<(String, i64)>> {
+    pub(super) fn cursors(&self) -> rusqlite::Result<Vec<Cursor>> {
         queries::cursors(&self.connection)
     }
 
@@ -230,88 +234,62 @@ impl Database {
         Ok(())
     }
 
-    /// Forgets sinks that are not used any more, so that nothing waits for them.
-    pub(super) fn keep_cursors(&mut self, sinks: &[String]) -> rusqlite::Result<()> {
-        for (sink, _) in self.cursors()? {
+    /// Gives every sink its place, and forgets those that are not used any more, so that nothing waits for them.
+    pub(super) fn begin_cursors(&mut self, sinks: &[String]) -> rusqlite::Result<()> {
+        for Cursor { sink, .. } in self.cursors()? {
             if !sinks.contains(&sink) {
                 self.connection.execute("DELETE FROM cursors WHERE sink = ?1", [sink])?;
             }
         }
-        Ok(())
-    }
-
-    /// Forgets findings that ended before `now` by more than the greatest age, and the oldest that ended while the file is too
-    /// large.
-    pub(super) fn keep_within(&mut self, retention: &Retention, now: i64) -> rusqlite::Result<()> {
-        if let Some(age) = retention.max_age {
-            let oldest = now.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX));
-            self.connection.execute(
-                "DELETE FROM reports WHERE latest = 1 AND state = 'INACTIVE' AND updated < ?1",
-                [oldest],
-            )?;
+        for sink in sinks {
+            self.cursor(sink)?;
+            self.wait_for(sink, true)?;
         }
-        while self.size()? > retention.max_bytes && self.shed()? {}
         Ok(())
     }
+}
 
-    /// Forgets some of the findings that ended, the oldest first; whether there were any.
-    pub(super) fn shed(&mut self) -> rusqlite::Result<bool> {
-        let shed = self.connection.execute(
-            "DELETE FROM reports WHERE seq IN (
-                SELECT seq FROM reports WHERE latest = 1 AND state = 'INACTIVE' ORDER BY updated
-                LIMIT (SELECT 1 + count(*) / ?1 FROM reports WHERE latest = 1)
-            )",
-            [SHED],
-        )?;
-        // Each row of the answer stands for one page that was given back.
-        let mut vacuum = self.connection.prepare_cached("PRAGMA incremental_vacuum")?;
-        let mut pages = vacuum.query([])?;
-        while pages.next()?.is_some() {}
-        Ok(shed > 0)
-    }
-
-    /// Refuses to grow by more than `pages`, as a full disk does.
-    #[cfg(test)]
-    pub(super) fn refuse_to_grow(&self, pages: i64) -> rusqlite::Result<()> {
-        let count: i64 = self
-            .connection
-            .pragma_query_value(None, "page_count", |row| row.get(0))?;
-        let limit = format!("PRAGMA max_page_count = {}", count + pages);
-        self.connection.query_row(&limit, [], |_| Ok(()))
-    }
-
-    /// Bytes of pages in use.
-    fn size(&self) -> rusqlite::Result<u64> {
-        let pragma =
-            |name: &str| -> rusqlite::Result<i64> { self.connection.pragma_query_value(None, name, |row| row.get(0)) };
-        let used = pragma("page_count")? - pragma("freelist_count")?;
-        Ok((used.max(0) * pragma("page_size")?).unsigned_abs())
+/// In which form the file is; 0 if nothing was ever kept in it.
+pub(super) fn version(connection: &Connection) -> Result<i64, Failure> {
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let (version, application) = (number("user_version")?, number("application_id")?);
+    match version {
+        0 if application == 0 => Ok(0),
+        _ if application == APPLICATION + version => Ok(version),
+        _ => Err(Failure::Damaged),
     }
 }
 
-pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.pragma_query_value(None, "user_version", |row| row.get(0))
-}
-
-/// Keeps a new state. If an earlier start of the sensor knew the finding, it goes on where that one was.
+/// Keeps a new state.
 fn insert(connection: &Connection, report: &mut Report, run: i64) -> rusqlite::Result<i64> {
-    let before: Option<(i64, i64, i64, i64)> = connection
-        .prepare_cached("SELECT seq, number, severity, opened FROM reports WHERE id = ?1 ORDER BY seq DESC LIMIT 1")?
-        .query_row([&report.id], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-        })
-        .optional()?;
-    if let Some((seq, number, severity, opened)) = before {
-        let incident = &mut report.incident;
-        incident.update = incident.update.max(number.unsigned_abs() + 1);
-        incident.severity = incident.severity.max(of_rank(severity));
-        // Ids are of one boot, so are these.
-        incident.opened = incident.opened.min(BootTime(opened.unsigned_abs()));
+    if let Some(seq) = go_on(connection, report, i64::MAX)? {
         connection
             .prepare_cached("UPDATE reports SET latest = 0 WHERE seq = ?1")?
             .execute([seq])?;
     }
     write(connection, None, report, run)
+}
+
+/// If the finding is known from before `seq`, maybe to an earlier start of the sensor, it goes on where that one was; the number
+/// of the state before.
+fn go_on(connection: &Connection, report: &mut Report, seq: i64) -> rusqlite::Result<Option<i64>> {
+    let before: Option<(i64, i64, i64, i64)> = connection
+        .prepare_cached(
+            "SELECT seq, number, severity, opened FROM reports WHERE id = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT 1",
+        )?
+        .query_row(params![report.id, seq], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })
+        .optional()?;
+    let Some((seq, number, severity, opened)) = before else {
+        return Ok(None);
+    };
+    let incident = &mut report.incident;
+    incident.update = incident.update.max(number.unsigned_abs() + 1);
+    incident.severity = incident.severity.max(of_rank(severity));
+    // Ids are of one boot, so are these.
+    incident.opened = incident.opened.min(BootTime(opened.unsigned_abs()));
+    Ok(Some(seq))
 }
 
 fn write(connection: &Connection, seq: Option<i64>, report: &Report, run: i64) -> rusqlite::Result<i64> {
@@ -345,6 +323,7 @@ pub(super) enum Failure {
     Sqlite(rusqlite::Error),
     Version(i64),
     Damaged,
+    Empty,
 }
 
 impl From<rusqlite::Error> for Failure {
@@ -362,6 +341,7 @@ impl Failure {
                 version,
             },
             Self::Damaged => StoreError::Damaged { path: path.to_owned() },
+            Self::Empty => StoreError::Missing { path: path.to_owned() },
         }
     }
 }

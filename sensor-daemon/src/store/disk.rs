@@ -1,4 +1,5 @@
-//! The file in the state directory: who may write it, and what becomes of a damaged one.
+//! The file in the state directory: who may write it, what becomes of a damaged one, and the room that is kept for the day when
+//! the disk is full.
 
 use std::{
     fs::{self, File},
@@ -7,23 +8,28 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{FlockOperation, flock};
-use tracing::{debug, warn};
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+use tracing::{debug, info, warn};
 
-use super::{FILE, StoreError, database::Database, queries};
+use super::{FILE, StoreError, database::Database, queries, room::Shed};
 
-/// Numbers without a readable row that are passed over in a damaged file.
-const UNREADABLE_MAX: usize = 100_000;
+/// Damaged files that are kept for whoever wants to look at them.
+const ASIDE_MAX: usize = 3;
+/// Bytes kept free: to forget findings takes room itself, for the log of the change.
+const RESERVE: u64 = 2 << 20;
+/// How often something is forgotten before a disk counts as full for good: somebody else may be filling it.
+const SHED_MAX: usize = 32;
 
 /// The file, and the right to write it.
 pub(super) struct Disk {
     pub(super) path: PathBuf,
+    reserve: PathBuf,
     _lock: File,
 }
 
 impl Disk {
-    /// Opens the file in this directory; a damaged one is replaced.
-    pub(super) fn open(directory: &Path) -> Result<(Database, Self), StoreError> {
+    /// Takes the right to write in this directory.
+    pub(super) fn lock(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join(FILE);
         let io = |source: io::Error| StoreError::Io {
             path: path.clone(),
@@ -38,34 +44,99 @@ impl Disk {
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Err(StoreError::InUse { path });
         }
-        private(&path).map_err(io)?;
-        let disk = Self { path, _lock: lock };
-        let database = match Database::open(&disk.path) {
-            Err(StoreError::Damaged { .. }) => disk.replace()?,
+        Ok(Self {
+            path,
+            reserve: directory.join("reserve"),
+            _lock: lock,
+        })
+    }
+
+    /// Opens the file; a damaged one is replaced.
+    pub(super) fn open(&self) -> Result<Database, StoreError> {
+        // So the file may be written; if SQLite finds it may not, its header says so.
+        private(&self.path).map_err(|source| self.io(source))?;
+        let database = match Database::open(&self.path) {
+            Err(error) if error.is_full() => {
+                self.release();
+                Database::open(&self.path)
+            }
+            other => other,
+        };
+        let mut database = match database {
+            Err(error) if error.is_damage() => self.replace()?,
             other => other?,
         };
-        Ok((database, disk))
+        if let Err(error) = self.reserve() {
+            debug!("no room can be kept free beside {}: {error}", self.path.display());
+            if error.kind() == io::ErrorKind::StorageFull {
+                self.make_room(&mut database);
+            }
+        }
+        Ok(database)
+    }
+
+    /// Forgets findings that ended until there is some room again; what was forgotten.
+    pub(super) fn make_room(&self, database: &mut Database) -> Shed {
+        self.release();
+        let mut all = Shed::default();
+        for _ in 0..SHED_MAX {
+            let shed = database.shed().and_then(|shed| {
+                database.checkpoint()?;
+                Ok(shed)
+            });
+            match shed {
+                Ok(shed) if shed.findings > 0 => all = all.and(shed),
+                Ok(_) => break,
+                Err(error) => {
+                    debug!("no room can be made in {}: {error}", self.path.display());
+                    break;
+                }
+            }
+            if self.reserve().is_ok() {
+                break;
+            }
+        }
+        if all.findings > 0 {
+            info!(
+                "the disk is full: {} findings that ended long ago were forgotten to keep new ones in {}",
+                all.findings,
+                self.path.display()
+            );
+        }
+        all
+    }
+
+    fn reserve(&self) -> io::Result<()> {
+        let file = private(&self.reserve)?;
+        let made = fallocate(&file, FallocateFlags::empty(), 0, RESERVE);
+        if made.is_err() {
+            self.release();
+        }
+        Ok(made?)
+    }
+
+    fn release(&self) {
+        if let Err(error) = fs::remove_file(&self.reserve)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            debug!("{} can't be removed: {error}", self.reserve.display());
+        }
     }
 
     /// Moves a damaged file aside, and begins a new one with what can be read of it.
     pub(super) fn replace(&self) -> Result<Database, StoreError> {
-        let io = |source: io::Error| StoreError::Io {
-            path: self.path.clone(),
-            source,
-        };
-        let aside = (1..)
-            .map(|number| PathBuf::from(format!("{}.corrupt-{number}", self.path.display())))
-            .find(|path| !path.exists())
-            .ok_or_else(|| io(io::ErrorKind::AlreadyExists.into()))?;
-        fs::rename(&self.path, &aside).map_err(io)?;
+        let aside = |number| PathBuf::from(format!("{}.corrupt-{number}", self.path.display()));
+        let free = (1..ASIDE_MAX).find(|&number| !aside(number).exists());
+        let aside = aside(free.unwrap_or(ASIDE_MAX));
+        fs::rename(&self.path, &aside).map_err(|source| self.io(source))?;
         for suffix in ["-wal", "-shm"] {
             let beside = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
             // There is none after an orderly end.
             let _ = fs::rename(beside(&self.path), beside(&aside));
         }
-        private(&self.path).map_err(io)?;
+        private(&self.path).map_err(|source| self.io(source))?;
         let mut database = Database::open(&self.path)?;
-        let saved = queries::open_for_reading(&aside)
+        let saved = queries::open_in_any_form(&aside)
             .map(|damaged| salvage(&damaged, &mut database))
             .unwrap_or_default();
         warn!(
@@ -74,6 +145,13 @@ impl Disk {
             aside.display()
         );
         Ok(database)
+    }
+
+    fn io(&self, source: io::Error) -> StoreError {
+        StoreError::Io {
+            path: self.path.clone(),
+            source,
+        }
     }
 }
 
@@ -85,27 +163,18 @@ fn private(path: &Path) -> io::Result<File> {
 
 /// Takes over what can be read, and every sink's place; how many states that is.
 fn salvage(damaged: &rusqlite::Connection, database: &mut Database) -> usize {
-    let last = queries::last(damaged).unwrap_or(0);
-    let (mut saved, mut seq, mut unreadable) = (0, 0, 0);
-    // Row by row: one that can't be read ends a longer answer.
-    while unreadable < UNREADABLE_MAX {
-        match queries::after(damaged, seq, 1).as_deref() {
-            Ok([row, ..]) => {
-                seq = row.seq;
-                // An earlier start of the sensor wrote it, as far as it is known.
-                saved += usize::from(database.adopt(row, false).is_ok());
-            }
-            Ok([]) => break,
-            Err(_) if seq < last => {
-                seq += 1;
-                unreadable += 1;
-            }
-            Err(_) => break,
+    let mut saved = 0;
+    for seq in queries::readable(damaged) {
+        if let Ok(rows) = queries::after(damaged, seq - 1, 1)
+            && let Some(row) = rows.into_iter().find(|row| row.seq == seq)
+        {
+            // An earlier start of the sensor wrote it, as far as it is known.
+            saved += usize::from(database.adopt(row, false).is_ok());
         }
     }
-    for (sink, seq) in queries::cursors(damaged).unwrap_or_default() {
-        if let Err(error) = database.set_cursor(&sink, seq) {
-            debug!("the place of {sink} can't be taken over: {error}");
+    for cursor in queries::cursors(damaged).unwrap_or_default() {
+        if let Err(error) = database.set_cursor(&cursor.sink, cursor.seq) {
+            debug!("the place of {} can't be taken over: {error}", cursor.sink);
         }
     }
     saved

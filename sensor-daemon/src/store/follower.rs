@@ -76,6 +76,13 @@ impl Follower {
         }
     }
 
+    /// Takes nothing any more: no state is kept for this sink's sake until the sensor starts again.
+    pub fn leave(self) {
+        if let Err(error) = lock(&self.shared.database).wait_for(&self.sink, false) {
+            debug!("that {} takes nothing any more can't be kept: {error}", self.sink);
+        }
+    }
+
     /// Waits before another try, or until the sensor ends; whether it does.
     #[must_use]
     pub fn pause(&self, time: Duration) -> bool {

@@ -9,6 +9,7 @@ mod disk;
 mod follower;
 mod queries;
 mod reader;
+mod room;
 mod writer;
 
 #[cfg(test)]
@@ -146,6 +147,27 @@ impl StoreError {
             Self::Sqlite { path, source }
         }
     }
+
+    /// Whether the file is at fault, if it could be opened for writing.
+    fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } => true,
+            // A header can call itself read-only; and what is wrong with our own statements, if not the file ("unsupported
+            // file format")?
+            Self::Sqlite { source, .. } => source.sqlite_error().is_some_and(|error| {
+                error.code == ErrorCode::ReadOnly || error.extended_code == rusqlite::ffi::SQLITE_ERROR
+            }),
+            _ => false,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        matches!(self, Self::Sqlite { source, .. } if is_full(source))
+    }
+}
+
+fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
 }
 
 /// Whether the file is at fault, and not the disk or its mount.

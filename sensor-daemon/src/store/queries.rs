@@ -1,6 +1,6 @@
 //! What is read of the record, by the sensor itself and by others.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use rusqlite::{Connection, OpenFlags, Row, params};
 
@@ -10,14 +10,22 @@ use super::{
     database::{Failure, SCHEMA_VERSION, version},
 };
 
+/// Opens the file for reading, whatever is in it.
+pub(super) fn open_in_any_form(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(std::time::Duration::from_secs(2))?;
+    Ok(connection)
+}
+
 /// Opens the file for reading.
 pub(super) fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || -> Result<Connection, Failure> {
-        let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(std::time::Duration::from_secs(2))?;
+        let connection = open_in_any_form(path)?;
         match version(&connection)? {
             SCHEMA_VERSION => Ok(connection),
+            // A sensor has begun and not come far.
+            0 => Err(Failure::Empty),
             other => Err(Failure::Version(other)),
         }
     };
@@ -29,10 +37,25 @@ pub(super) fn last(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("SELECT coalesce(max(seq), 0) FROM reports", [], |row| row.get(0))
 }
 
+/// How far a sink has come.
+pub(super) struct Cursor {
+    pub(super) sink: String,
+    /// The number of the last state that it has had.
+    pub(super) seq: i64,
+    /// States are kept until it has had them.
+    pub(super) waits: bool,
+}
+
 /// Every sink's place.
-pub(super) fn cursors(connection: &Connection) -> rusqlite::Result<Vec<(String, i64)>> {
-    let mut statement = connection.prepare("SELECT sink, seq FROM cursors")?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+pub(super) fn cursors(connection: &Connection) -> rusqlite::Result<Vec<Cursor>> {
+    let mut statement = connection.prepare("SELECT sink, seq, waits FROM cursors")?;
+    let rows = statement.query_map([], |row| {
+        Ok(Cursor {
+            sink: row.get(0)?,
+            seq: row.get(1)?,
+            waits: row.get(2)?,
+        })
+    })?;
     rows.collect()
 }
 
@@ -47,6 +70,24 @@ pub(super) fn after(connection: &Connection, seq: i64, limit: usize) -> rusqlite
         found.extend(stored(row)?);
     }
     Ok(found)
+}
+
+/// Numbers of rows that can be read, or maybe so, in order. Every way to the rows is tried as far as it goes: a damaged page ends
+/// each at another place.
+pub(super) fn readable(damaged: &Connection) -> BTreeSet<i64> {
+    let mut numbers = BTreeSet::new();
+    for order in [
+        "INDEXED BY reports_of_finding",
+        "NOT INDEXED ORDER BY seq",
+        "NOT INDEXED ORDER BY seq DESC",
+    ] {
+        if let Ok(mut statement) = damaged.prepare(&format!("SELECT seq FROM reports {order}"))
+            && let Ok(rows) = statement.query_map([], |row| row.get::<_, i64>(0))
+        {
+            numbers.extend(rows.map_while(Result::ok));
+        }
+    }
+    numbers
 }
 
 /// The newest state of each finding that the filter lets through, the oldest first.

@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::ErrorCode;
 use tracing::{debug, info, warn};
 
 use crate::{
@@ -17,7 +16,9 @@ use crate::{
     finding::Report,
 };
 
-use super::{FILE, Retention, StoreError, database::Database, disk::Disk, follower::Follower, is_damage};
+use super::{
+    FILE, Retention, StoreError, database::Database, disk::Disk, follower::Follower, is_damage, is_full, room::Shed,
+};
 
 /// States that wait before a newer one takes the place of an older one of the same finding.
 const PLENTY: usize = 256;
@@ -31,8 +32,8 @@ const RECENT_MAX: usize = 16;
 const RETRY_EVERY: Duration = Duration::from_secs(30);
 /// How often old findings are looked for.
 const TIDY_EVERY: Duration = Duration::from_secs(600);
-/// How often room is made for a batch before memory takes it.
-const SHED_MAX: usize = 20;
+/// Bytes that memory keeps in place of a file.
+const MEMORY_MAX: u64 = 4 << 20;
 
 /// Where findings are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,46 +100,67 @@ impl Work {
 
 impl Store {
     /// Opens the record and starts its thread. `sinks` are those that will follow it; others are forgotten. A directory that
-    /// is of no use is said so of, and memory is used.
+    /// is of no use is said so of, and memory is used until it is.
     ///
     /// # Errors
     /// A thread can't be started, or there is no memory.
     pub fn start(place: &Place, retention: Retention, sinks: &[String]) -> Result<Self, StoreError> {
-        let (mut database, disk) = match place {
-            Place::Memory => (Database::in_memory()?, None),
-            Place::Directory(directory) => match Disk::open(directory) {
-                Ok((database, disk)) => (database, Some(disk)),
-                Err(error) => {
-                    warn!(
-                        "{error}; findings are kept in memory, and those that were not delivered are lost with the sensor"
-                    );
-                    (Database::in_memory()?, None)
-                }
-            },
+        Self::start_with(place, retention, sinks, RETRY_EVERY)
+    }
+
+    pub(super) fn start_with(
+        place: &Place,
+        retention: Retention,
+        sinks: &[String],
+        retry_every: Duration,
+    ) -> Result<Self, StoreError> {
+        let directory = match place {
+            Place::Memory => None,
+            Place::Directory(directory) => Some(directory.clone()),
+        };
+        let opened = directory.as_deref().and_then(|directory| {
+            let opened = Disk::lock(directory).and_then(|disk| Ok((disk.open()?, disk)));
+            let explain = |error: &StoreError| {
+                warn!(
+                    "{error}; memory keeps findings until they can be, those not delivered by then end with the sensor"
+                );
+            };
+            opened.inspect_err(explain).ok()
+        });
+        let (mut database, disk) = match opened {
+            Some((database, disk)) => (database, Some(disk)),
+            None => (Database::in_memory()?, None),
         };
         let explain = |source| StoreError::of(Path::new(FILE), source);
-        database.keep_cursors(sinks).map_err(explain)?;
-        for sink in sinks {
-            database.cursor(sink).map_err(explain)?;
+        if disk.is_none() {
+            // Higher than any in a file that may be used later.
+            let now = unix_now() / 1_000_000;
+            database.number_from(now).map_err(explain)?;
         }
+        database.begin_cursors(sinks).map_err(explain)?;
         let last = database.last().map_err(explain)?;
+        let on_disk = disk.is_some();
         let shared = Arc::new(Shared {
             work: Mutex::default(),
             handed_over: Condvar::new(),
             database: Mutex::new(database),
             progress: Mutex::new(Progress {
                 last,
-                durable: disk.is_some(),
+                durable: on_disk,
                 ..Progress::default()
             }),
             moved: Condvar::new(),
         });
         let writer = Writer {
             shared: Arc::clone(&shared),
-            on_disk: disk.is_some(),
+            directory,
+            on_disk,
             disk,
             retention,
-            retry_at: Instant::now(),
+            sinks: sinks.to_vec(),
+            settled: false,
+            retry_every,
+            retry_at: Instant::now() + retry_every,
             tidy_at: Instant::now(),
         };
         let thread = std::thread::Builder::new()
@@ -186,12 +208,6 @@ impl Store {
         Follower::new(Arc::clone(&self.shared), sink, cursor)
     }
 
-    /// Lets the file grow by no more than `pages`, as if the disk were full.
-    #[cfg(test)]
-    pub(super) fn fill_disk(&self, pages: i64) -> rusqlite::Result<()> {
-        lock(&self.shared.database).refuse_to_grow(pages)
-    }
-
     /// Keeps what was handed over, and lets followers end when they have had it.
     pub fn close(&self) {
         lock(&self.shared.work).closed = true;
@@ -210,11 +226,17 @@ impl Store {
 /// What the thread owns.
 struct Writer {
     shared: Arc<Shared>,
-    /// The file, if there is to be one.
+    /// Where the file is to be, if there is to be one.
+    directory: Option<PathBuf>,
+    /// The file, once it was of use.
     disk: Option<Disk>,
     /// It is what is written to.
     on_disk: bool,
     retention: Retention,
+    sinks: Vec<String>,
+    /// What is left open by now is over.
+    settled: bool,
+    retry_every: Duration,
     retry_at: Instant,
     tidy_at: Instant,
 }
@@ -253,8 +275,8 @@ impl Writer {
             if work.closed {
                 return None;
             }
-            work = if self.disk.is_some() && !self.on_disk {
-                let waited = self.shared.handed_over.wait_timeout(work, RETRY_EVERY);
+            work = if self.directory.is_some() && !self.on_disk {
+                let waited = self.shared.handed_over.wait_timeout(work, self.retry_every);
                 let (work, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
                 if timeout.timed_out() {
                     return Some((Vec::new(), false));
@@ -271,32 +293,46 @@ impl Writer {
 
     /// Keeps a batch, wherever it can be kept.
     fn keep(&mut self, reports: &mut Vec<Report>) {
-        for _ in 0..SHED_MAX {
-            let result = lock(&self.shared.database).put(reports);
-            let error = match result {
-                Ok(last) => {
-                    let mut progress = lock(&self.shared.progress);
-                    let first = last + 1 - reports.len() as i64;
-                    progress.recent.extend((first..).zip(reports.drain(..).map(Arc::new)));
-                    let surplus = progress.recent.len().saturating_sub(RECENT_MAX);
-                    progress.recent.drain(..surplus);
-                    progress.last = last;
-                    drop(progress);
-                    self.shared.moved.notify_all();
-                    return;
-                }
-                Err(error) => error,
-            };
-            let full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
-            if self.on_disk && full && lock(&self.shared.database).shed().unwrap_or(false) {
-                continue;
-            }
-            if !self.on_disk || !self.leave_disk(&error) {
-                warn!("{} states of findings can't be kept: {error}", reports.len());
-                break;
-            }
+        let mut result = self.put(reports);
+        while self.on_disk
+            && let Err(error) = &result
+            && is_full(error)
+            && self.make_room()
+        {
+            result = self.put(reports);
         }
-        lock(&self.shared.work).dropped += reports.len() as u64;
+        if self.on_disk
+            && let Err(error) = &result
+            && self.leave_disk(error)
+        {
+            result = self.put(reports);
+        }
+        if let Err(error) = result {
+            warn!("{} states of findings can't be kept: {error}", reports.len());
+            lock(&self.shared.work).dropped += reports.len() as u64;
+        }
+    }
+
+    /// Keeps a batch, and tells whoever follows.
+    fn put(&mut self, reports: &mut Vec<Report>) -> rusqlite::Result<()> {
+        let last = lock(&self.shared.database).put(reports)?;
+        let mut progress = lock(&self.shared.progress);
+        let first = last + 1 - reports.len() as i64;
+        progress.recent.extend((first..).zip(reports.drain(..).map(Arc::new)));
+        let surplus = progress.recent.len().saturating_sub(RECENT_MAX);
+        progress.recent.drain(..surplus);
+        progress.last = last;
+        drop(progress);
+        self.shared.moved.notify_all();
+        Ok(())
+    }
+
+    /// Forgets findings in favour of new ones; whether there were any.
+    fn make_room(&mut self) -> bool {
+        let Some(disk) = &self.disk else { return false };
+        let shed = disk.make_room(&mut lock(&self.shared.database));
+        self.count(shed);
+        shed.findings > 0
     }
 
     fn forget_superseded(&mut self) {
@@ -310,14 +346,13 @@ impl Writer {
     fn leave_disk(&mut self, error: &rusqlite::Error) -> bool {
         let Some(disk) = &self.disk else { return false };
         let mut database = lock(&self.shared.database);
+        let last = lock(&self.shared.progress).last;
         if is_damage(error)
-            && let Ok(new) = disk.replace()
+            && let Ok(mut new) = disk.replace()
+            && carry_over(&database, &mut new, last).is_ok()
         {
-            let mut new = new;
-            if carry_over(&database, &mut new, lock(&self.shared.progress).last).is_ok() {
-                *database = new;
-                return true;
-            }
+            *database = new;
+            return true;
         }
         warn!(
             "findings can't be written to {} ({error}): memory keeps them until it can be written to again",
@@ -326,99 +361,153 @@ impl Writer {
         let Ok(mut memory) = Database::in_memory() else {
             return false;
         };
-        if let Err(error) = carry_over(&database, &mut memory, lock(&self.shared.progress).last) {
+        if let Err(error) = carry_over(&database, &mut memory, last) {
             debug!("what no sink has had can't be read from the file: {error}");
         }
         *database = memory;
         self.on_disk = false;
         lock(&self.shared.progress).durable = false;
-        self.retry_at = Instant::now() + RETRY_EVERY;
+        self.retry_at = Instant::now() + self.retry_every;
         true
     }
 
     /// Writes what memory has kept to the file, if it can be written to.
     fn return_to_disk(&mut self) {
-        let Some(disk) = &self.disk else { return };
         if self.on_disk || Instant::now() < self.retry_at {
             return;
         }
-        self.retry_at = Instant::now() + RETRY_EVERY;
+        let Some(directory) = self.directory.clone() else {
+            return;
+        };
+        self.retry_at = Instant::now() + self.retry_every;
+        if let Err(error) = self.take_up(&directory) {
+            debug!("{error}");
+            return;
+        }
+        info!("findings are written to {} again", directory.display());
+    }
+
+    fn take_up(&mut self, directory: &Path) -> Result<(), StoreError> {
+        let (disk, is_new) = match self.disk.take() {
+            Some(disk) => (disk, false),
+            None => (Disk::lock(directory)?, true),
+        };
+        let path = disk.path.clone();
+        let explain = |source| StoreError::of(&path, source);
+        let mut file = match disk.open() {
+            Ok(file) => file,
+            Err(error) => {
+                self.disk = Some(disk).filter(|_| !is_new);
+                return Err(error);
+            }
+        };
+        // What an earlier sensor did not deliver. Sinks are past its numbers, so it gets new ones.
+        let mut waiting = Vec::new();
         let mut database = lock(&self.shared.database);
         let last = lock(&self.shared.progress).last;
-        let returned = Database::open(&disk.path).and_then(|mut file| {
-            let copied = carry_over(&database, &mut file, last);
-            copied
-                .map_err(|source| StoreError::of(&disk.path, source))
-                .map(|()| file)
-        });
-        match returned {
-            Ok(file) => {
-                *database = file;
-                self.on_disk = true;
-                lock(&self.shared.progress).durable = true;
-                info!("findings are written to {} again", disk.path.display());
+        let taken = (|| {
+            if is_new {
+                file.begin_cursors(&self.sinks)?;
+                waiting = file.undelivered()?;
             }
-            Err(error) => debug!("{error}"),
+            carry_over(&database, &mut file, last)
+        })();
+        if let Err(source) = taken {
+            self.disk = Some(disk).filter(|_| !is_new);
+            return Err(explain(source));
         }
+        *database = file;
+        drop(database);
+        self.disk = Some(disk);
+        self.on_disk = true;
+        lock(&self.shared.progress).durable = true;
+        self.keep_all(waiting);
+        if is_new && self.settled {
+            self.settle();
+        }
+        Ok(())
     }
 
     /// Ends what nobody follows any more.
     fn settle(&mut self) {
+        self.settled = true;
         let abandoned = lock(&self.shared.database).abandoned().unwrap_or_else(|error| {
             warn!("findings that an earlier sensor left open can't be read: {error}");
             Vec::new()
         });
-        let mut ended: Vec<Report> = abandoned
-            .into_iter()
-            .map(|mut report| {
-                let incident = &mut report.incident;
-                incident.state = State::Inactive;
-                incident.ended = Some(incident.updated);
-                incident.end_reason = Some(EndReason::NoHolderFound);
-                incident.monitoring_ended = true;
-                incident.new_commands = 0;
-                report
-            })
-            .collect();
-        while !ended.is_empty() {
-            let mut batch = ended.drain(..ended.len().min(BATCH)).collect();
+        let ended = abandoned.into_iter().map(|mut report| {
+            let incident = &mut report.incident;
+            incident.state = State::Inactive;
+            incident.ended = Some(incident.updated);
+            incident.end_reason = Some(EndReason::NoHolderFound);
+            incident.monitoring_ended = true;
+            incident.new_commands = 0;
+            report
+        });
+        self.keep_all(ended.collect());
+    }
+
+    fn keep_all(&mut self, mut reports: Vec<Report>) {
+        while !reports.is_empty() {
+            let mut batch = reports.drain(..reports.len().min(BATCH)).collect();
             self.keep(&mut batch);
         }
     }
 
+    /// Forgets what is too old, and the oldest of what is too much.
     fn tidy(&mut self) {
-        if !self.on_disk || Instant::now() < self.tidy_at {
-            return;
+        let max_bytes = if self.on_disk {
+            self.retention.max_bytes
+        } else {
+            MEMORY_MAX
+        };
+        let mut shed = lock(&self.shared.database).keep_within(max_bytes);
+        if self.on_disk && Instant::now() >= self.tidy_at {
+            self.tidy_at = Instant::now() + TIDY_EVERY;
+            let old = lock(&self.shared.database).forget_old(&self.retention, unix_now());
+            shed = shed.and_then(|shed| Ok(shed.and(old?)));
         }
-        self.tidy_at = Instant::now() + TIDY_EVERY;
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let now = now.map_or(0, |now| i64::try_from(now.as_nanos()).unwrap_or(i64::MAX));
-        if let Err(error) = lock(&self.shared.database).keep_within(&self.retention, now) {
-            debug!("old findings can't be removed: {error}");
+        match shed {
+            Ok(shed) => self.count(shed),
+            Err(error) => debug!("old findings can't be removed: {error}"),
         }
     }
+
+    fn count(&self, shed: Shed) {
+        lock(&self.shared.work).dropped += shed.undelivered as u64;
+    }
+}
+
+/// Nanoseconds of Unix time.
+fn unix_now() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |now| i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
 }
 
 /// Copies what some sink has not had, what goes on, and every sink's place. Numbers go on after `last`.
 fn carry_over(from: &Database, to: &mut Database, last: i64) -> rusqlite::Result<()> {
     to.number_from(last)?;
     for row in from.open_ones()? {
-        to.adopt(&row, from.has_met(row.seq)?)?;
+        let met = from.has_met(row.seq)?;
+        to.adopt(row, met)?;
     }
     let cursors = from.cursors()?;
-    let mut seq = cursors.iter().map(|(_, seq)| *seq).min().unwrap_or(last);
+    let mut seq = cursors.iter().map(|cursor| cursor.seq).min().unwrap_or(last);
     loop {
         let rows = from.after(seq, BATCH)?;
-        for row in &rows {
-            to.adopt(row, from.has_met(row.seq)?)?;
+        let all = rows.len() < BATCH;
+        for row in rows {
             seq = row.seq;
+            let met = from.has_met(seq)?;
+            to.adopt(row, met)?;
         }
-        if rows.len() < BATCH {
+        if all {
             break;
         }
     }
-    for (sink, seq) in cursors {
-        to.set_cursor(&sink, seq)?;
+    for cursor in cursors {
+        to.set_cursor(&cursor.sink, cursor.seq)?;
+        to.wait_for(&cursor.sink, cursor.waits)?;
     }
     Ok(())
 }
