@@ -349,7 +349,7 @@ impl Writer {
         let last = lock(&self.shared.progress).last;
         if is_damage(error)
             && let Ok(mut new) = disk.replace()
-            && carry_over(&database, &mut new, last).is_ok()
+            && carry_over(&database, &mut new, Carry::Needed, last).is_ok()
         {
             *database = new;
             return true;
@@ -361,7 +361,7 @@ impl Writer {
         let Ok(mut memory) = Database::in_memory() else {
             return false;
         };
-        if let Err(error) = carry_over(&database, &mut memory, last) {
+        if let Err(error) = carry_over(&database, &mut memory, Carry::Needed, last) {
             debug!("what no sink has had can't be read from the file: {error}");
         }
         *database = memory;
@@ -410,7 +410,7 @@ impl Writer {
                 file.begin_cursors(&self.sinks)?;
                 waiting = file.undelivered()?;
             }
-            carry_over(&database, &mut file, last)
+            carry_over(&database, &mut file, Carry::All, last)
         })();
         if let Err(source) = taken {
             self.disk = Some(disk).filter(|_| !is_new);
@@ -484,15 +484,27 @@ fn unix_now() -> i64 {
     now.map_or(0, |now| i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
 }
 
-/// Copies what some sink has not had, what goes on, and every sink's place. Numbers go on after `last`.
-fn carry_over(from: &Database, to: &mut Database, last: i64) -> rusqlite::Result<()> {
+/// What is copied from one record to another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Carry {
+    /// All that there is.
+    All,
+    /// What goes on, and what some sink has not had.
+    Needed,
+}
+
+/// Copies findings and every sink's place. Numbers go on after `last`.
+fn carry_over(from: &Database, to: &mut Database, what: Carry, last: i64) -> rusqlite::Result<()> {
     to.number_from(last)?;
     for row in from.open_ones()? {
         let met = from.has_met(row.seq)?;
         to.adopt(row, met)?;
     }
     let cursors = from.cursors()?;
-    let mut seq = cursors.iter().map(|cursor| cursor.seq).min().unwrap_or(last);
+    let mut seq = match what {
+        Carry::All => 0,
+        Carry::Needed => cursors.iter().map(|cursor| cursor.seq).min().unwrap_or(last),
+    };
     loop {
         let rows = from.after(seq, BATCH)?;
         let all = rows.len() < BATCH;

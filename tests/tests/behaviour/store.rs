@@ -2,12 +2,16 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::Path,
     process::{Output, Stdio},
 };
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::Signal;
+use rustix::{
+    mount::{MountFlags, UnmountFlags, mount, unmount},
+    process::Signal,
+};
 use sensor_tests::{
     deadline::wait_for,
     finding::Finding,
@@ -19,7 +23,7 @@ use sensor_tests::{
 use serde_json::Value;
 
 /// How often the sensor is killed.
-const KILLS: usize = 12;
+const KILLS: usize = 100;
 
 fn start(state: &Path, more: &[&str]) -> Result<Sensor> {
     let state = state.to_str().context("a path in UTF-8")?;
@@ -48,6 +52,12 @@ fn id(finding: &Value) -> &str {
     name.rsplit('/').next().unwrap_or_default()
 }
 
+/// The peer's port.
+fn port(finding: &Value) -> Option<u16> {
+    let port = finding["finding"]["connections"][0]["destinationPort"].as_u64();
+    port.and_then(|port| port.try_into().ok())
+}
+
 /// The sensor is killed in the middle of a takeover, again and again: it is one finding all the same, and what others there
 /// were is there.
 fn killed_and_started_again() -> Result<()> {
@@ -56,21 +66,24 @@ fn killed_and_started_again() -> Result<()> {
     let long = Takeover::start()?;
     let mut ids = Vec::new();
     let mut found = Vec::new();
+    let mut ports = vec![long.ends().peer.port()];
     for _ in 0..KILLS {
         let sensor = start(&state, &[])?;
         let ends = long.ends();
         // The first sensor finds it running as well.
         let of_long = wait_for("the finding of the long takeover", || {
-            Ok(kept(&state)?.into_iter().find(|finding| {
-                let port = finding["finding"]["connections"][0]["destinationPort"].as_u64();
-                port == Some(ends.peer.port().into()) && finding["finding"]["state"] == "ACTIVE"
-            }))
+            let is_long = |finding: &Value| port(finding) == Some(ends.peer.port());
+            let found = kept(&state)?.into_iter();
+            Ok(found
+                .filter(is_long)
+                .find(|finding| finding["finding"]["state"] == "ACTIVE"))
         })?;
         ids.push(id(&of_long).to_owned());
         let short = Takeover::start()?;
         let ends = short.ends();
         let finding: Finding = sensor.wait_line("a finding", 0, |finding| finding.has(ends))?;
         found.push(finding.id().to_owned());
+        ports.push(ends.peer.port());
         sensor.signal(Signal::KILL)?;
         sensor.wait()?;
         short.end()?;
@@ -86,7 +99,11 @@ fn killed_and_started_again() -> Result<()> {
             .all(|finding| finding["finding"]["state"] == "INACTIVE")
             .then_some(()))
     })?;
-    let all: Vec<String> = kept(&state)?.iter().map(|finding| id(finding).to_owned()).collect();
+    // Whoever else is taken over on this machine meanwhile is found as well.
+    let ours = kept(&state)?
+        .into_iter()
+        .filter(|finding| port(finding).is_some_and(|port| ports.contains(&port)));
+    let all: Vec<String> = ours.map(|finding| id(&finding).to_owned()).collect();
     for one in ids.iter().chain(&found) {
         let times = all.iter().filter(|id| *id == one).count();
         ensure!(times == 1, "{one} is there {times} times");
@@ -98,6 +115,50 @@ fn killed_and_started_again() -> Result<()> {
         1 + KILLS
     );
     sensor.stop()
+}
+
+/// On a full disk detection goes on, the sensor says so once, and the file has everything in the end.
+fn a_full_disk() -> Result<()> {
+    let disk = tempfile::tempdir()?;
+    mount("tmpfs", disk.path(), "tmpfs", MountFlags::empty(), Some(c"size=4m"))?;
+    let result = on_a_full_disk(disk.path());
+    unmount(disk.path(), UnmountFlags::DETACH)?;
+    result
+}
+
+fn on_a_full_disk(disk: &Path) -> Result<()> {
+    let state = disk.join("state");
+    let sensor = start(&state, &[])?;
+    let before = Takeover::start()?;
+    let first: Finding = sensor.wait_line("a finding", 0, |finding| finding.has(before.ends()))?;
+    let filler = disk.join("filler");
+    let mut file = fs::File::create(&filler)?;
+    while file.write_all(&[0; 4096]).is_ok() {}
+    drop(file);
+    let meanwhile = Takeover::start()?;
+    let second: Finding = sensor.wait_line("a finding", 0, |finding| finding.has(meanwhile.ends()))?;
+    meanwhile.end()?;
+    let is_end = |line: &Finding| line.id() == second.id() && !line.is_active();
+    sensor.wait_line("its end", 0, is_end)?;
+    let said = sensor.diagnostics();
+    let warnings = said.iter().filter(|line| line.contains("memory keeps them")).count();
+    ensure!(warnings == 1, "{said:?}");
+    ensure!(
+        kept(&state)?.iter().any(|finding| id(finding) == first.id()),
+        "what was there is not"
+    );
+    fs::remove_file(&filler)?;
+    sensor.stop()?;
+    before.end()?;
+    let kept = kept(&state)?;
+    for finding in [first, second] {
+        ensure!(
+            kept.iter().any(|kept| id(kept) == finding.id()),
+            "{} is not there",
+            finding.id()
+        );
+    }
+    Ok(())
 }
 
 /// An output that can't be written to holds up nobody, and gets everything when it can.
@@ -208,6 +269,7 @@ pub fn cases() -> Vec<Alone> {
             "store::an_output_that_fails_catches_up",
             an_output_that_fails_catches_up,
         ),
+        ("store::a_full_disk", a_full_disk),
         ("store::lines_for_cloud_logging", lines_for_cloud_logging),
         ("store::read_while_it_runs", read_while_it_runs),
     ]

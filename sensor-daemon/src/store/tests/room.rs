@@ -124,14 +124,15 @@ fn a_disk_that_is_full_at_the_start_is_used_once_it_is_not() {
     let store = start_retrying(disk.path());
     let mut follower = store.follow(SINK);
     store.put(finding("a", State::Active));
-    assert_eq!(deliver(&mut follower, 1), [("a".into(), 1)]);
+    store.put(finding("ended", State::Inactive));
+    assert_eq!(deliver(&mut follower, 2), [("a".into(), 1), ("ended".into(), 1)]);
     assert!(!store.is_durable());
     disk.free();
     wait_until(|| store.is_durable());
     store.put(finding("b", State::Active));
     assert_eq!(deliver(&mut follower, 1), [("b".into(), 1)]);
     store.join();
-    assert_eq!(kept(disk.path()).len(), 2);
+    assert_eq!(kept(disk.path()).len(), 3);
     assert_eq!(delivered(start(disk.path())), []);
 }
 
