@@ -229,6 +229,17 @@ impl<'a> Lab<'a> {
         Ok(risen)
     }
 
+    /// Waits until a finding says what surrounds it, which comes after its first line.
+    ///
+    /// # Errors
+    /// If it never does.
+    pub fn enriched(&self, finding: &Finding) -> Result<Finding> {
+        let what = format!("the surroundings of {finding}");
+        self.sensor.wait_line(&what, self.from, |line| {
+            line.id() == finding.id() && line.property("posture").is_some()
+        })
+    }
+
     /// Holds the first process of a finding against what /proc says of the shell.
     ///
     /// # Errors

@@ -80,6 +80,7 @@ impl Sensor {
         missed: MissedRuns,
         outputs: Outputs,
     ) -> Self {
+        let host_processes = host::sees_host_process_ids().unwrap_or(false);
         Self {
             engine: Engine::new(settings),
             reports,
@@ -89,9 +90,13 @@ impl Sensor {
             confirming: false,
             missed_before: 0,
             interest: Interest::Sockets,
-            containers: Containers::default(),
+            containers: if host_processes {
+                Containers::live()
+            } else {
+                Containers::default()
+            },
             ancestry: Ancestry::default(),
-            world: LiveWorld::new(programs, host::sees_host_process_ids().unwrap_or(false)),
+            world: LiveWorld::new(programs, host_processes),
             recorder: None,
             counters,
             missed,
@@ -171,7 +176,7 @@ impl Sensor {
 
     /// Adds what user space alone can know.
     fn complete(&mut self, exec: &mut Exec) {
-        exec.container = self.containers.of(&exec.cgroup);
+        exec.container = self.containers.of_exec(exec);
         let mut identities = self.world.identities.borrow_mut();
         let multicall;
         (exec.program, multicall) = identities.of_exec(exec);
@@ -240,7 +245,7 @@ impl Sensor {
                 uncertain |= !known && !judge;
                 seen.insert(identity, known || judge);
                 if judge {
-                    exec.container = self.containers.of(&exec.cgroup);
+                    exec.container = self.containers.of_exec(&exec);
                     self.take_running(exec);
                 }
             }

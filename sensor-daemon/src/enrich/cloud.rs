@@ -40,7 +40,8 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// Puts them over what was found out. What is in no cloud is named as such a host is everywhere else.
+    /// Puts them over what was found out. What is in no cloud is named as such a host is everywhere else. Where
+    /// something lies that is not Google's is not known: what was found out is another resource's place.
     #[must_use]
     pub fn over(&self, found: Option<Cloud>, host: &Host) -> Option<Cloud> {
         if *self == Self::default() {
@@ -65,6 +66,9 @@ impl Overrides {
             if let Some(said) = said {
                 place.clone_from(said);
             }
+        }
+        if !cloud.is_google() {
+            (cloud.project, cloud.location, cloud.part) = (None, None, None);
         }
         Some(cloud)
     }
@@ -387,5 +391,36 @@ mod tests {
         };
         assert_eq!(typed.over(None, &host).unwrap().name, "//hosts/abc");
         assert_eq!(typed.over(Some(cloud), &host).unwrap().display_name, "vm1");
+        // Google's instance stays Google's under another type, and is something else under a name that is not Google's.
+        let instance = Cloud {
+            name: "//compute.googleapis.com/projects/p/zones/z/instances/1".into(),
+            project: Some("p".into()),
+            location: Some("z".into()),
+            ..Cloud::default()
+        };
+        for (overrides, google) in [(&typed, true), (&named, false)] {
+            let cloud = overrides.over(Some(instance.clone()), &host).unwrap();
+            assert_eq!(
+                (cloud.is_google(), cloud.project.is_some(), cloud.location.is_some()),
+                (google, google, google)
+            );
+        }
+        for (name, google) in [
+            ("//run.googleapis.com/projects/-/locations/-/services/shop", true),
+            ("//ec2.amazonaws.com/i-1", false),
+            ("//googleapis.com.example/x", false),
+            ("run.googleapis.com/x", false),
+            ("", false),
+        ] {
+            let name = name.to_owned();
+            assert_eq!(
+                Cloud {
+                    name,
+                    ..Cloud::default()
+                }
+                .is_google(),
+                google
+            );
+        }
     }
 }

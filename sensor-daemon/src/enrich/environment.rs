@@ -88,12 +88,17 @@ const RUN_MIN: usize = 24;
 
 /// The variables of a live process, as it was executed.
 pub(super) fn of(pid: u32) -> Vec<Text> {
+    masked(&read(pid))
+}
+
+/// The text of `/proc/PID/environ`, as much of it as is read; nothing if it can't be. Not to be shown as it is.
+pub(super) fn read(pid: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     let read = File::open(format!("/proc/{pid}/environ")).and_then(|file| file.take(READ_MAX).read_to_end(&mut bytes));
     if read.is_err() {
         return Vec::new();
     }
-    masked(&bytes)
+    bytes
 }
 
 /// The variables of a text as `/proc/PID/environ` has it, masked and cut.

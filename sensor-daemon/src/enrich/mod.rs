@@ -17,6 +17,7 @@ mod rooted;
 mod surroundings;
 #[cfg(test)]
 mod tests;
+mod whereabouts;
 
 pub use self::{
     contexts::Contexts,

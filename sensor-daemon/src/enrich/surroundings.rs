@@ -8,6 +8,7 @@ use super::{
     environment, host,
     posture::{self, Mounts, UidMap, namespace, text},
     rooted::Root,
+    whereabouts::{self, Witness},
 };
 use crate::{
     model::{Container, Context, Exec},
@@ -65,7 +66,6 @@ impl Surroundings {
             .filter(|_| self.environment)
             .map(environment::of)
             .unwrap_or_default();
-        let paths = witness.and_then(|pid| text(&format!("/proc/{pid}/cgroup")));
         let ours = self.own_mounts == Some(u64::from(exec.namespaces.mnt));
         let place = witness.or_else(|| ours.then(std::process::id));
         let mounts = place.and_then(Mounts::of);
@@ -92,7 +92,15 @@ impl Surroundings {
             // The terminal is the witness's own.
             account.tty = None;
         }
-        let (container, pod) = self.containers.place(&exec.cgroup, paths.as_deref());
+        // The sensor is on it as well, where it can't see whether others are.
+        let on_host_network = posture.host_namespaces.iter().any(|name| name == "net")
+            || namespace(std::process::id(), "net") == Some(u64::from(exec.namespaces.net));
+        let witness = witness.map(|pid| Witness {
+            pid,
+            root: root.as_ref(),
+            on_host_network,
+        });
+        let (container, pod) = whereabouts::of(&self.containers, exec, witness.as_ref(), self.host_processes);
         let file = self
             .digests
             .of(&exec.executable, itself, root.as_ref(), mounts.as_ref());

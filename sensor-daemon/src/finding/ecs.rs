@@ -60,7 +60,7 @@ pub fn ecs(report: &Report) -> impl Serialize + use<> {
         "group": { "id": incident.shell.credentials.gid.to_string() },
         "container": container(&incident.shell, context),
         "orchestrator": orchestrator(context),
-        "cloud": context.cloud.as_ref().map(cloud),
+        "cloud": context.cloud.as_ref().filter(|cloud| cloud.is_google()).map(cloud),
         "host": {
             "hostname": host.hostname,
             "name": host.hostname,
@@ -79,6 +79,13 @@ pub fn ecs(report: &Report) -> impl Serialize + use<> {
         "related": related(incident, host, context),
         "sensor_daemon": own,
     }));
+    if let Some(cloud) = &context.cloud {
+        document["sensor_daemon"]["resource"] = json!({
+            "name": clip::string(&cloud.name, 512),
+            "display_name": name(&cloud.display_name),
+            "type": name(&cloud.kind),
+        });
+    }
     if let Some(socket) = incident.primary() {
         add_connection(&mut document, socket);
     }
@@ -232,6 +239,7 @@ fn orchestrator(context: &Context) -> Value {
     })
 }
 
+/// Of Google's resources.
 fn cloud(cloud: &Cloud) -> Value {
     // `google.compute.Instance` is the service `compute`.
     let service = cloud.kind.split('.').nth(1).map(name);

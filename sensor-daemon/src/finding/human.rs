@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use crate::{
     detect::{Incident, Severity, State, Technique},
-    model::{Direction, Host, Losses, Route, Text},
+    model::{Container, Context, Direction, Host, Losses, Route, Text},
 };
 
 use super::{describe, report::Report, time};
@@ -28,7 +28,7 @@ pub fn human(report: &Report, colour: bool) -> String {
         incident,
         host,
         losses,
-        ..
+        context,
     } = report;
     let mut out = String::new();
     let state = match (incident.state, incident.monitoring_ended, incident.update) {
@@ -91,6 +91,7 @@ pub fn human(report: &Report, colour: bool) -> String {
             .collect();
         line(&mut out, "started by", &chain.join(" < "));
     }
+    place(&mut out, shell.container.as_ref(), context);
     commands(&mut out, incident, host);
     let Losses {
         ring_full,
@@ -108,6 +109,35 @@ pub fn human(report: &Report, colour: bool) -> String {
     }
     out.push('\n');
     out
+}
+
+/// Container, pod and resource, as far as they are known: a line each.
+fn place(out: &mut String, container: Option<&Container>, context: &Context) {
+    let mut add = |label: &str, words: &[Option<&str>]| {
+        let words: Vec<&str> = words.iter().flatten().copied().collect();
+        line(out, label, &Text::from(words.join(" ").as_str()).for_terminal());
+    };
+    if let Some(container) = container {
+        let runtime = container.runtime.to_string();
+        // As much of it as the runtimes' own lists show.
+        let id: String = container.id.chars().take(12).collect();
+        // A machine of systemd-nspawn has no other id than its name.
+        let name = container.name.as_deref().filter(|name| *name != container.id);
+        add(
+            "container",
+            &[Some(&runtime), name, Some(&id), container.image.as_deref()],
+        );
+    }
+    if let Some(pod) = &context.pod {
+        let (namespace, name) = (pod.namespace.as_deref(), pod.name.as_deref());
+        add("pod", &[namespace, name.or(pod.uid.as_deref())]);
+    }
+    if let Some(cloud) = &context.cloud {
+        add(
+            "resource",
+            &[Some(&cloud.kind), Some(&cloud.display_name), Some(&cloud.name)],
+        );
+    }
 }
 
 /// The ways between the peer and the shell, if others carry its streams: a line each, or one for both.

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::{
     detect::{Command, Incident, Link, Severity, State},
     model::{
-        Ancestor, BootTime, Container, Context, Direction, Endpoint, Exec, Executable, FileDigest, Hop, Host, Pod,
-        ProcessId, Socket, Text, Transport,
+        Ancestor, BootTime, Cloud, Container, Context, Direction, Endpoint, Exec, Executable, FileDigest, Hop, Host,
+        Pod, ProcessId, Socket, Text, Transport,
     },
 };
 
@@ -114,7 +114,7 @@ pub fn ocsf(report: &Report) -> impl Serialize + use<> {
         },
         "evidences": evidences(incident, host, context),
         "device": device(host, context),
-        "cloud": context.cloud.as_ref().map(|cloud| json!({
+        "cloud": google(context).map(|cloud| json!({
             "provider": "GCP",
             "account": cloud.project.as_deref().map(|project| json!({ "uid": name(project) })),
             "region": cloud.location.as_deref().map(name),
@@ -159,10 +159,15 @@ fn confidence(link: Link) -> (u32, &'static str) {
     }
 }
 
+/// The resource, if it is Google's.
+fn google(context: &Context) -> Option<&Cloud> {
+    context.cloud.as_ref().filter(|cloud| cloud.is_google())
+}
+
 fn profiles(context: &Context) -> Vec<&'static str> {
     let mut profiles = vec!["host", "container", "security_control"];
     // It demands a cloud.
-    profiles.extend(context.cloud.is_some().then_some("cloud"));
+    profiles.extend(google(context).map(|_| "cloud"));
     profiles
 }
 

@@ -58,7 +58,7 @@ impl Resource {
             name: clip::string(&cloud.name, RESOURCE_NAME_MAX),
             display_name: clip::string(&cloud.display_name, NAME_MAX),
             kind: clip::string(&cloud.kind, NAME_MAX),
-            cloud_provider: Some("GOOGLE_CLOUD_PLATFORM"),
+            cloud_provider: cloud.is_google().then_some("GOOGLE_CLOUD_PLATFORM"),
             location: cloud
                 .location
                 .as_deref()

@@ -107,7 +107,16 @@ pub struct Pod {
     pub namespace: Option<String>,
 }
 
-/// A resource of Google Cloud, as Security Command Center names it.
+impl Pod {
+    /// Takes what is missing from `other`.
+    pub fn fill(&mut self, other: Self) {
+        self.uid = self.uid.take().or(other.uid);
+        self.name = self.name.take().or(other.name);
+        self.namespace = self.namespace.take().or(other.namespace);
+    }
+}
+
+/// A resource as Security Command Center names it: of Google Cloud, or what the user says that it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cloud {
@@ -126,4 +135,13 @@ pub struct Cloud {
     /// What of it: the revision of a service of Cloud Run, the execution of a job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<String>,
+}
+
+impl Cloud {
+    /// Whether its name is one of Google's.
+    #[must_use]
+    pub fn is_google(&self) -> bool {
+        let service = self.name.strip_prefix("//").and_then(|name| name.split('/').next());
+        service.is_some_and(|service| service.ends_with(".googleapis.com"))
+    }
 }

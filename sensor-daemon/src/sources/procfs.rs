@@ -21,6 +21,13 @@ pub(crate) fn identify(pid: u32) -> Option<ProcessId> {
     Some(ProcessId::from_start_ticks(pid, stat.starttime))
 }
 
+/// Likewise, with the number of its parent.
+pub(crate) fn identify_with_parent(pid: u32) -> Option<(ProcessId, u32)> {
+    let stat = procfs::process::Process::new(pid.try_into().ok()?).ok()?.stat().ok()?;
+    let process = ProcessId::from_start_ticks(pid, stat.starttime);
+    Some((process, stat.ppid.try_into().ok()?))
+}
+
 /// Whether this very process is alive.
 #[must_use]
 pub fn is_alive(process: ProcessId) -> bool {

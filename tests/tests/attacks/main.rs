@@ -1,6 +1,7 @@
 //! Takeovers: each really gives its peer a shell, and must come out as exactly one finding.
 
 mod binds;
+mod containers;
 mod identity;
 mod interpreters;
 mod native;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         binds::cases(),
         one_way::cases(),
         places::cases(),
+        containers::cases(),
         relays::cases(),
         starters::cases(),
         transports::cases(),

@@ -21,7 +21,7 @@ const COMMAND: Want = Want {
 };
 
 /// A tree that holds nothing but a busybox, as small images do: as a file `/opt/tools/ash` and as a link `/bin/sh`.
-fn image(lab: &Lab<'_>) -> Result<PathBuf> {
+pub fn image(lab: &Lab<'_>) -> Result<PathBuf> {
     let root = lab.path("image");
     for dir in ["bin", "opt/tools", "tmp"] {
         fs::create_dir_all(root.join(dir))?;

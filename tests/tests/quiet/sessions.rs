@@ -8,6 +8,15 @@ const DAEMON: &[Program] = &[("daemon.py", include_str!("programs/daemon.py"))];
 
 const TERMINAL: &[Program] = &[("terminal.exp", include_str!("programs/terminal.exp"))];
 
+/// Podman with all that it keeps in the script's directory. runc manages control groups of any version.
+const PODMAN: &[Program] = &[(
+    "pod",
+    r#"#!/bin/sh
+exec podman --runtime=runc --cgroup-manager=cgroupfs --events-backend=none --storage-driver=vfs \
+  --root="$PWD/store" --runroot="$PWD/run" --tmpdir="$PWD/tmp" "$@"
+"#,
+)];
+
 /// A container's directory `box` for runc, whose file system is a busybox. Its program reads a terminal if `$terminal`.
 macro_rules! container {
     ($terminal:literal, $arguments:literal, $script:literal) => {
@@ -130,6 +139,21 @@ $RUNC delete -f $NAME"#
             r#"{ echo id; echo 'uname -a | cat'; echo exit; } >typed
 script -qec "$RUNC run -b box $NAME" said <typed; grep uid= said; grep Linux said"#
         ),
+    ),
+    (
+        "podman_exec",
+        &["podman", "runc", "busybox", "tar", "script"],
+        PODMAN,
+        // Limits of its own, since not everybody may raise those that Podman gives by default.
+        r#"mkdir -p tree/bin; cp /bin/busybox tree/bin
+for applet in sh id uname cat sleep stty; do ln -s busybox tree/bin/$applet; done
+tar -C tree -cf image.tar .; ./pod import image.tar localhost/box:1
+trap './pod rm --force --time=0 box' EXIT
+./pod run --detach --name box --pull=never --network=host --ipc=host --log-driver=none --ulimit=nofile=1024:1024 \
+  --ulimit=nproc=16384:16384 localhost/box:1 sleep 100
+./pod exec box id | grep uid=; echo 'uname -a; id' | ./pod exec -i box sh | grep Linux
+{ echo id; echo 'uname -a | cat'; echo exit; } >typed
+script -qec './pod exec -it box sh' said <typed; grep uid= said; grep Linux said"#,
     ),
 ];
 

@@ -266,6 +266,11 @@ pub(super) const TESTS: &[Package] = &[
         why: "containers that are entered",
     },
     Package {
+        name: "podman",
+        proof: &["/usr/bin/podman"],
+        why: "containers that are taken over (they are run by runc)",
+    },
+    Package {
         name: "dropbear-bin",
         proof: &["/usr/sbin/dropbear"],
         why: "another ssh server",

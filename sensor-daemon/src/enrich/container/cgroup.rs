@@ -20,6 +20,8 @@ const SCOPES: &[(&str, ContainerRuntime)] = &[
     ("nerdctl-", ContainerRuntime::Containerd),
     ("crio-", ContainerRuntime::Crio),
     ("libpod-", ContainerRuntime::Podman),
+    // `--cgroups=split`, as in units that Quadlet makes.
+    ("libpod-payload-", ContainerRuntime::Podman),
 ];
 
 /// Runtime and id by the names of the last two components of a control group's path: the container's own, or one that it has
@@ -167,7 +169,7 @@ pub(super) fn is_uid(text: &str) -> bool {
         }
 }
 
-fn is_id(text: &str) -> bool {
+pub(super) fn is_id(text: &str) -> bool {
     text.len() == ID_LEN && hexadecimal(text)
 }
 
@@ -223,6 +225,11 @@ mod tests {
             (
                 "libpod_parent",
                 format!("libpod-{ID}"),
+                Some((ContainerRuntime::Podman, ID)),
+            ),
+            (
+                "web.service",
+                format!("libpod-payload-{ID}"),
                 Some((ContainerRuntime::Podman, ID)),
             ),
             (STATIC_POD, TASK.into(), Some((ContainerRuntime::Ecs, TASK))),

@@ -2,6 +2,8 @@
 //! that the runtimes and kubelet keep in files. No runtime is asked: a sensor needs no right to start containers.
 
 mod cgroup;
+mod downward;
+mod podman;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -12,7 +14,16 @@ use std::{
 };
 
 use self::state::Known;
-use crate::model::{Cgroup, Container, Pod};
+pub(super) use self::{
+    downward::{NAMESPACE_FILE, NAMESPACE_MAX, Told, namespace_told},
+    podman::Monitor,
+    state::STATE_MAX,
+};
+use super::posture::{namespace, text};
+use crate::{
+    model::{Cgroup, Container, ContainerRuntime, Exec, Pod, ProcessId},
+    sources::procfs::is_alive,
+};
 
 /// Most containers remembered.
 const CONTAINERS_MAX: usize = 1024;
@@ -24,6 +35,8 @@ pub struct Containers {
     known: HashMap<String, Container>,
     /// In the order in which they came.
     order: VecDeque<String>,
+    /// The host's mount namespace, if processes of others are looked at.
+    host_mounts: Option<u64>,
 }
 
 impl Default for Containers {
@@ -40,14 +53,46 @@ impl Containers {
             root,
             known: HashMap::new(),
             order: VecDeque::new(),
+            host_mounts: None,
         }
+    }
+
+    /// Looks at processes too, where their record does not tell of a container.
+    #[must_use]
+    pub fn live() -> Self {
+        let host_mounts = namespace(1, "mnt").or_else(|| namespace(std::process::id(), "mnt"));
+        Self {
+            host_mounts,
+            ..Self::default()
+        }
+    }
+
+    /// The container that the process of this exec is in.
+    pub fn of_exec(&mut self, exec: &Exec) -> Option<Container> {
+        self.of(&exec.cgroup).or_else(|| {
+            // The record has two names of one hierarchy. A container may be known by others only: by another hierarchy, or
+            // further up, where systemd runs inside. It has its own mounts, so that the files of most processes are not read.
+            let mounts = u64::from(exec.namespaces.mnt);
+            self.host_mounts.filter(|host| *host != mounts && mounts != 0)?;
+            let (runtime, id) = by_processes(exec, |process| {
+                // Of one that is gone, those above it in the same place tell.
+                let same = process == exec.process || namespace(process.pid, "mnt") == Some(mounts);
+                let paths = same.then(|| text(&format!("/proc/{}/cgroup", process.pid)))??;
+                is_alive(process).then_some(paths)
+            })?;
+            Some(self.remembered(runtime, id))
+        })
     }
 
     /// The container that this control group belongs to, if it is one's.
     pub fn of(&mut self, cgroup: &Cgroup) -> Option<Container> {
         let (runtime, id) = cgroup::of_record(cgroup)?;
+        Some(self.remembered(runtime, id))
+    }
+
+    fn remembered(&mut self, runtime: ContainerRuntime, id: String) -> Container {
         if let Some(known) = self.known.get(&id) {
-            return Some(known.clone());
+            return known.clone();
         }
         let Known { name, image, .. } = state::look_up(&self.root, runtime, &id);
         let container = Container {
@@ -63,7 +108,7 @@ impl Containers {
         }
         self.order.push_back(id.clone());
         self.known.insert(id, container.clone());
-        Some(container)
+        container
     }
 
     /// The container and the pod of a process, all that can be found out: from the kernel's record of its control group, from
@@ -78,7 +123,7 @@ impl Containers {
             if known.name.is_none() || known.pod.name.is_none() {
                 let logged = state::by_log_link(&self.root, &id).unwrap_or_default();
                 known.name = known.name.take().or(logged.name);
-                fill(&mut known.pod, logged.pod);
+                known.pod.fill(logged.pod);
             }
             Container {
                 runtime,
@@ -88,12 +133,17 @@ impl Containers {
             }
         });
         let mut pod = Pod { uid, ..Pod::default() };
-        fill(&mut pod, known.pod);
+        pod.fill(known.pod);
         if let (Some(uid), None) = (&pod.uid, &pod.name) {
             let logged = state::pod_by_logs(&self.root, uid).unwrap_or_default();
-            fill(&mut pod, logged);
+            pod.fill(logged);
         }
         (container, Some(pod).filter(|pod| *pod != Pod::default()))
+    }
+
+    /// Container and pod by the text of `/proc/PID/cgroup` alone.
+    pub(super) fn by_paths(text: &str) -> (Option<(ContainerRuntime, String)>, Option<String>) {
+        cgroup::of_paths(text)
     }
 
     /// Whether this control group is a pod's.
@@ -103,9 +153,9 @@ impl Containers {
     }
 }
 
-/// Takes what is missing from `other`.
-fn fill(pod: &mut Pod, other: Pod) {
-    pod.uid = pod.uid.take().or(other.uid);
-    pod.name = pod.name.take().or(other.name);
-    pod.namespace = pod.namespace.take().or(other.namespace);
+/// What the paths of control groups tell of the first process that has some: the exec's own, or one above it.
+fn by_processes(exec: &Exec, paths: impl Fn(ProcessId) -> Option<String>) -> Option<(ContainerRuntime, String)> {
+    let above = exec.ancestors.iter().map(|ancestor| ancestor.process);
+    let paths = std::iter::once(exec.process).chain(above).find_map(paths)?;
+    cgroup::of_paths(&paths).0
 }

@@ -5,11 +5,11 @@ use std::{collections::HashMap, fs, fs::File, io::Read as _, path::Path};
 
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::cgroup::is_uid;
+use super::{cgroup::is_uid, podman};
 use crate::model::{ContainerRuntime, Pod};
 
 /// Largest state file that is read. Podman has one for all containers.
-const STATE_MAX: u64 = 16 << 20;
+pub(in crate::enrich) const STATE_MAX: u64 = 16 << 20;
 /// Most entries of kubelet's log directory that are looked at.
 const LOGS_MAX: usize = 16_384;
 
@@ -30,9 +30,9 @@ const POD_UIDS: &[&str] = &["io.kubernetes.cri.sandbox-uid", "io.kubernetes.pod.
 
 /// What a state file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Known {
-    pub(super) name: Option<String>,
-    pub(super) image: Option<String>,
+pub(in crate::enrich) struct Known {
+    pub(in crate::enrich) name: Option<String>,
+    pub(in crate::enrich) image: Option<String>,
     pub(super) pod: Pod,
 }
 
@@ -80,67 +80,31 @@ fn docker(root: &Path, id: &str) -> Option<Known> {
     })
 }
 
-/// Podman's and CRI-O's common store, and what CRI-O gave to the OCI runtime.
 fn podman(root: &Path, id: &str) -> Option<Known> {
-    #[derive(Deserialize)]
-    struct State {
-        id: String,
-        #[serde(default)]
-        names: Vec<String>,
-        /// JSON of its own.
-        #[serde(default)]
-        metadata: String,
-    }
-    #[derive(Default, Deserialize)]
-    struct Metadata {
-        #[serde(rename = "image-name")]
-        image: Option<String>,
-    }
-    let stored = root.join("var/lib/containers/storage/overlay-containers");
-    let bundle = [
-        "run/containers/storage/overlay-containers",
-        "var/lib/containers/storage/overlay-containers",
-    ]
-    .iter()
-    .find_map(|place| annotations(&root.join(place).join(id).join("userdata/config.json")));
-    let bundle = bundle.map(|mut annotations| known(&mut annotations));
-    // Those of `podman run --rm` are listed apart.
-    let state = ["containers.json", "volatile-containers.json"].iter().find_map(|file| {
-        let states: Vec<State> = json(&stored.join(file))?;
-        states.into_iter().find(|state| state.id == id)
-    });
-    let Some(state) = state else {
-        return bundle;
-    };
-    let metadata: Metadata = serde_json::from_str(&state.metadata).unwrap_or_default();
-    let bundle = bundle.unwrap_or_default();
-    Some(Known {
-        // CRI-O's own name of a container has five parts, one of them the name that people gave it.
-        name: bundle.name.or(state.names.into_iter().next()),
-        image: metadata.image.or(bundle.image),
-        pod: bundle.pod,
-    })
+    podman::by_default(&|path| bytes(&root.join(path)), id)
 }
 
 /// The annotations that Kubernetes' part of containerd gives to the runtime.
 fn containerd(root: &Path, id: &str) -> Option<Known> {
     let tasks = root.join("run/containerd/io.containerd.runtime.v2.task");
     ["k8s.io", "default", "moby"].iter().find_map(|namespace| {
-        let mut annotations = annotations(&tasks.join(namespace).join(id).join("config.json"))?;
+        let mut annotations = annotations(&bytes(&tasks.join(namespace).join(id).join("config.json"))?)?;
         Some(known(&mut annotations))
     })
 }
 
-fn annotations(path: &Path) -> Option<HashMap<String, String>> {
+/// Of a container's configuration in the shape of the Open Container Initiative.
+pub(super) fn annotations(text: &[u8]) -> Option<HashMap<String, String>> {
     #[derive(Deserialize)]
     struct State {
         #[serde(default)]
         annotations: HashMap<String, String>,
     }
-    json::<State>(path).map(|state| state.annotations)
+    let state: State = serde_json::from_slice(text).ok()?;
+    Some(state.annotations)
 }
 
-fn known(annotations: &mut HashMap<String, String>) -> Known {
+pub(super) fn known(annotations: &mut HashMap<String, String>) -> Known {
     Known {
         name: take(annotations, CONTAINER_NAMES),
         image: take(annotations, IMAGES),
@@ -204,7 +168,11 @@ pub(super) fn by_log_link(root: &Path, id: &str) -> Option<Known> {
 
 /// Reads a file, if it is there and makes sense.
 fn json<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&bytes(path)?).ok()
+}
+
+fn bytes(path: &Path) -> Option<Vec<u8>> {
     let mut bytes = vec![];
     File::open(path).ok()?.take(STATE_MAX).read_to_end(&mut bytes).ok()?;
-    serde_json::from_slice(&bytes).ok()
+    Some(bytes)
 }

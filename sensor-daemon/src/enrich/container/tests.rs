@@ -60,6 +60,13 @@ fn host() -> tempfile::TempDir {
         r#"{"annotations":{"io.kubernetes.cri.container-name":"api","io.kubernetes.cri.image-name":"api:2","io.kubernetes.cri.sandbox-name":"api-7d","io.kubernetes.cri.sandbox-namespace":"prod"}}"#,
     );
     write(
+        "var/lib/containers/storage/vfs-containers/volatile-containers.json",
+        &format!(
+            r#"[{{"id":"{}","names":["job"],"metadata":"{{\"image-name\":\"localhost/job:1\",\"name\":\"job\"}}"}}]"#,
+            id("7")
+        ),
+    );
+    write(
         &format!("var/lib/docker/containers/{}/config.v2.json", id("d")),
         "{ broken",
     );
@@ -85,6 +92,13 @@ fn state_files_tell_name_and_image() {
             format!("libpod-{}.scope", id("b")),
             "db",
             "docker.io/library/postgres:16",
+        ),
+        // Of another driver, run with `--rm`, in a unit's control group.
+        (
+            "job.service",
+            format!("libpod-payload-{}", id("7")),
+            "job",
+            "localhost/job:1",
         ),
         ("x.slice", format!("crio-{}.scope", id("f")), "api", "api:3"),
         ("x.slice", format!("cri-containerd-{}.scope", id("c")), "api", "api:2"),
@@ -160,6 +174,46 @@ fn pods_are_told_by_annotations_labels_and_logs() {
         containers.place(&cgroup("system.slice", "ssh.service"), Some("0::/x\n")),
         (None, None)
     );
+}
+
+/// What `/proc` says of those who are asked in turn, and what that makes of the container.
+#[test]
+fn paths_of_the_process_or_of_one_above_tell_what_the_record_does_not() {
+    let mut exec = crate::finding::tests::reverse_shell().shell;
+    let above = exec.ancestors[0].process;
+    let inside = format!(
+        "0::/machine.slice/libpod-{}.scope/container/system.slice/ssh.service\n",
+        id("a")
+    );
+    let outside = "0::/system.slice/ssh.service\n".to_owned();
+    let found = Some((ContainerRuntime::Podman, id("a")));
+    for (own, its, expected) in [
+        (Some(&inside), None, found.clone()),
+        // It is gone.
+        (None, Some(&inside), found),
+        (None, None, None),
+        // It lives, and is in none, whatever is above it.
+        (Some(&outside), Some(&inside), None),
+    ] {
+        let paths = |process| match process {
+            process if process == exec.process => own.cloned(),
+            process if process == above => its.cloned(),
+            _ => None,
+        };
+        assert_eq!(by_processes(&exec, paths), expected);
+    }
+    // Whoever shares the mounts of the host is not looked at, and those who are not known are not either.
+    exec.cgroup = cgroup("system.slice", "ssh.service");
+    exec.process = crate::sources::procfs::identify(std::process::id()).unwrap();
+    let own = namespace(std::process::id(), "mnt").unwrap();
+    for (mounts, host) in [(own, Some(own)), (0, Some(own)), (own, None)] {
+        exec.namespaces.mnt = mounts.try_into().unwrap();
+        let mut containers = Containers {
+            host_mounts: host,
+            ..Containers::default()
+        };
+        assert_eq!(containers.of_exec(&exec), None);
+    }
 }
 
 #[test]

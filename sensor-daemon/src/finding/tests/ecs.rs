@@ -42,7 +42,9 @@ fn who_where_and_how_bad() {
         ("/container/image/name", json!("registry.example/shop/web:1.2")),
         ("/container/security_context/privileged", json!(true)),
         ("/orchestrator/resource/name", json!("web-0")),
+        ("/cloud/provider", json!("gcp")),
         ("/cloud/service/name", json!("compute")),
+        ("/sensor_daemon/resource/type", json!("google.compute.Instance")),
         ("/host/ip/1", json!("2001:db8::5")),
         ("/destination/ip", json!("203.0.113.7")),
         ("/destination/bytes", json!(3)),
@@ -53,6 +55,16 @@ fn who_where_and_how_bad() {
     ] {
         assert_eq!(at(&document, pointer), &value, "{pointer} of {document:#}");
     }
+}
+
+#[test]
+fn no_cloud_is_named_but_one_that_is_known() {
+    let mut report = known(reverse_shell());
+    let cloud = report.context.cloud.as_mut().unwrap();
+    cloud.name = "//ec2.example/i-1".into();
+    let document = document(&report);
+    assert_eq!(document.pointer("/cloud"), None);
+    assert_eq!(at(&document, "/sensor_daemon/resource/name"), "//ec2.example/i-1");
 }
 
 #[test]

@@ -1,4 +1,8 @@
-use super::{exec, host, incident_of, on, report, reverse_shell, socket};
+use super::{
+    exec,
+    full::{known, largest},
+    host, incident_of, on, report, reverse_shell, socket,
+};
 use crate::{
     detect::Incident,
     finding::{Report, human},
@@ -108,4 +112,24 @@ fn a_first_command_of_a_loop_is_shown_once() {
     let shown = human(&report(&incident), false);
     assert!(!shown.contains("not shown"), "{shown}");
     assert_eq!(shown.matches("4321 id").count(), 1, "{shown}");
+}
+
+#[test]
+fn where_it_is_takes_a_line_each() {
+    let shown = human(&known(reverse_shell()), false);
+    for line in [
+        "  container   containerd web 0123456789ab registry.example/shop/web:1.2\n",
+        "  pod         shop web-0\n",
+        "  resource    google.compute.Instance vm1 //compute.googleapis.com/projects/dem",
+    ] {
+        assert!(shown.contains(line), "{line} is not in {shown}");
+    }
+    let hostile = human(&largest(b"\x1b[2J"), false);
+    assert!(!hostile.contains('\x1b'), "{hostile}");
+    assert!(
+        hostile
+            .lines()
+            .all(|line| line.chars().count() <= 80 || line.starts_with("  ")),
+        "{hostile}"
+    );
 }

@@ -92,6 +92,18 @@ fn what_is_not_known_is_left_out() {
 }
 
 #[test]
+fn no_cloud_is_named_but_one_that_is_known() {
+    let mut report = known(reverse_shell());
+    let cloud = report.context.cloud.as_mut().unwrap();
+    cloud.name = "//ec2.example/i-1".into();
+    let event = event(&report);
+    assert_eq!(event.pointer("/cloud"), None);
+    let profiles = at(&event, "/metadata/profiles").as_array().unwrap();
+    assert!(!profiles.contains(&json!("cloud")), "it would be demanded");
+    assert_eq!(at(&event, "/resources/0/uid"), "//ec2.example/i-1");
+}
+
+#[test]
 fn of_the_commands_the_newest_are_shown() {
     let event = event(&largest(b"\x01"));
     let evidences = at(&event, "/evidences").as_array().unwrap();
