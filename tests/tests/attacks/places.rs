@@ -1,13 +1,10 @@
 //! Takeovers in other places than this test's: other networks, other file systems, other transports.
 
-use std::{
-    fs,
-    os::unix::fs::{PermissionsExt, symlink},
-    path::PathBuf,
-};
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use anyhow::{Result, ensure};
 use sensor_tests::{
+    containers::image,
     lab::{Lab, REVERSE, Want},
     network::Network,
     peer::{Listener, Peer, V4},
@@ -19,18 +16,6 @@ const COMMAND: Want = Want {
     direction: "outbound",
     technique: "remote_command",
 };
-
-/// A tree that holds nothing but a busybox, as small images do: as a file `/opt/tools/ash` and as a link `/bin/sh`.
-pub fn image(lab: &Lab<'_>) -> Result<PathBuf> {
-    let root = lab.path("image");
-    for dir in ["bin", "opt/tools", "tmp"] {
-        fs::create_dir_all(root.join(dir))?;
-    }
-    fs::copy(lab.copy("busybox", "busybox")?, root.join("bin/busybox"))?;
-    fs::copy(root.join("bin/busybox"), root.join("opt/tools/ash"))?;
-    symlink("busybox", root.join("bin/sh"))?;
-    Ok(root)
-}
 
 /// Runs `script` in bash with $ROOT, the [`image`], and demands that the finding has the path that the shell itself sees.
 fn contained(lab: &Lab<'_>, script: &str, path: &str) -> Result<()> {
