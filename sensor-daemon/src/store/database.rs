@@ -60,11 +60,14 @@ impl Database {
         Self::prepare(connection, true).map_err(|error| error.at(path))
     }
 
-    /// One that is in memory.
-    pub(super) fn in_memory() -> Result<Self, StoreError> {
-        let connection =
-            Connection::open_in_memory().map_err(|source| StoreError::of(Path::new(":memory:"), source))?;
-        Self::prepare(connection, false).map_err(|error| error.at(Path::new(":memory:")))
+    /// One that is in memory, whose rows get higher numbers than `last`.
+    pub(super) fn in_memory(last: i64) -> Result<Self, StoreError> {
+        let open = || -> Result<Self, Failure> {
+            let mut memory = Self::prepare(Connection::open_in_memory()?, false)?;
+            memory.number_from(last)?;
+            Ok(memory)
+        };
+        open().map_err(|error| error.at(Path::new(":memory:")))
     }
 
     fn prepare(connection: Connection, file: bool) -> Result<Self, Failure> {

@@ -9,7 +9,7 @@ use tracing::debug;
 
 use super::{
     Stored,
-    writer::{Shared, lock},
+    handle::{Shared, lock},
 };
 use crate::finding::Report;
 

@@ -3,10 +3,12 @@
 //!
 //! One thread writes ([`writer`]); sinks read in this process, [`Reader`]s from any other while it runs.
 
+mod carry;
 mod columns;
 mod database;
 mod disk;
 mod follower;
+mod handle;
 mod queries;
 mod reader;
 mod room;
@@ -30,8 +32,8 @@ use crate::{
 
 pub use self::{
     follower::Follower,
+    handle::{Place, Store},
     reader::Reader,
-    writer::{Place, Store},
 };
 
 /// The file in the state directory.
@@ -120,6 +122,15 @@ pub enum StoreError {
         /// Where.
         path: PathBuf,
     },
+    /// It was written to by a clock that went ahead of ours.
+    #[error(
+        "the findings at {} are from the future: the clock was set back; they can be added to after the next start",
+        path.display()
+    )]
+    Ahead {
+        /// Where.
+        path: PathBuf,
+    },
     /// The file system refuses.
     #[error("the findings at {} can't be kept or read: {source}", path.display())]
     Io {
@@ -176,4 +187,10 @@ fn is_damage(error: &rusqlite::Error) -> bool {
         error.sqlite_error_code(),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
     )
+}
+
+/// Nanoseconds of Unix time.
+fn unix_now() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |now| i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
 }

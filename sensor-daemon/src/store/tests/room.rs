@@ -227,7 +227,7 @@ fn the_oldest_that_ended_go_first_and_room_is_given_back() {
 
 #[test]
 fn what_no_sink_waits_for_goes_before_what_one_does() {
-    let mut database = Database::in_memory().unwrap();
+    let mut database = Database::in_memory(0).unwrap();
     database.begin_cursors(&[SINK.to_owned()]).unwrap();
     many(&mut database, 100);
     database.set_cursor(SINK, 60).unwrap();
@@ -254,7 +254,7 @@ fn what_no_sink_waits_for_goes_before_what_one_does() {
 
 #[test]
 fn findings_go_when_they_are_old() {
-    let mut database = Database::in_memory().unwrap();
+    let mut database = Database::in_memory(0).unwrap();
     let now = many(&mut database, 100);
     let retention = |minutes: u64| Retention {
         max_age: Some(Duration::from_secs(60 * minutes)),
@@ -277,7 +277,7 @@ fn findings_go_when_they_are_old() {
 
 #[test]
 fn a_sink_that_left_keeps_nothing_from_being_forgotten() {
-    let mut database = Database::in_memory().unwrap();
+    let mut database = Database::in_memory(0).unwrap();
     database.begin_cursors(&["gone".to_owned(), SINK.to_owned()]).unwrap();
     let states = |count: i64| {
         let report = |number| {
