@@ -1,6 +1,6 @@
 //! What to do now, as commands to copy. They hold numbers, addresses and checked ids; anything else comes through
-//! `shell::word`. A process id may have gone to another process since, so every command that ends or reads one checks its
-//! start time first.
+//! `shell::word`. A process id may have gone to another process since, so whatever ends or reads a process does it through
+//! the shell function [`on`], which checks the start time first.
 
 use std::net::IpAddr;
 
@@ -9,12 +9,12 @@ use serde::Serialize;
 use crate::{
     detect::State,
     finding::Report,
-    model::{Container, ContainerRuntime, Direction, Endpoint, Socket},
+    model::{Container, ContainerRuntime, Direction, Endpoint, Socket, Transport},
 };
 
 use super::{
     processes::{Process, Role},
-    shell::{Line, id, line, word},
+    shell::{self, Line, id, line, word},
 };
 
 /// Most processes that a step names.
@@ -43,115 +43,134 @@ impl Step {
 
 /// The steps in the order in which they are safe to take: evidence goes first when a process is ended.
 pub(super) fn steps(report: &Report, processes: &[Process]) -> Vec<Step> {
-    let mut steps = Vec::new();
     let mut targets: Vec<&Process> = processes.iter().filter(|process| process.role == Role::Shell).collect();
     targets.extend(processes.iter().filter(|process| process.role == Role::Relay));
     targets.retain(|process| process.pid > 1);
     targets.truncate(PROCESSES_MAX);
-    let active = report.incident.state == State::Active;
-    let each = |what: &dyn Fn(&Process) -> String| -> Vec<Line> {
-        let guarded = |process: &&Process| {
-            line(&format!(
-                "same {} {} && {}",
-                process.pid,
-                process.start_ticks,
-                what(process)
-            ))
-        };
-        targets.iter().map(guarded).collect()
-    };
-    let directory = id(&report.id).map(|id| format!("/var/tmp/finding-{id}"));
-    if active {
-        let same = "same() { [ \"$(sed 's/.*) //' /proc/$1/stat | cut -d' ' -f20)\" = \"$2\" ]; }";
-        let mut commands = vec![Line(vec![same.to_owned()])];
-        commands.extend(each(&|process| format!("kill -STOP {}", process.pid)));
-        steps.push(Step::new(
-            "stop it where it is, so that evidence stays (as root)",
-            commands,
-        ));
-        if let Some(directory) = &directory {
-            let mut commands = vec![line(&format!("mkdir -m 700 {directory}"))];
-            commands.extend(each(&|process| {
-                format!("cp /proc/{0}/exe {directory}/{0}.exe", process.pid)
-            }));
-            commands.extend(each(&|process| {
-                format!("ls -l /proc/{0}/fd > {directory}/{0}.fd", process.pid)
-            }));
-            commands.push(line(&format!("ss -tunapi > {directory}/sockets")));
-            commands.push(line(&format!("ps -eflww > {directory}/processes")));
-            steps.push(Step::new("collect evidence", commands));
-        }
-    } else if let Some(directory) = &directory {
-        steps.push(Step::new(
-            "it has ended: nothing is left to stop. Keep what there is",
-            vec![
-                line(&format!("mkdir -m 700 {directory}")),
-                line(&format!("ps -eflww > {directory}/processes")),
-            ],
-        ));
+    let live = report.incident.state == State::Active && !targets.is_empty();
+    let mut steps = Vec::new();
+    if live {
+        let commands = vec![on(&targets), line("on 'kill -STOP $p'")];
+        steps.push(Step::new("stop it, so that evidence stays", commands));
     }
-    if let (Some(directory), Some(id)) = (&directory, id(&report.id)) {
-        steps.push(Step::new(
-            "keep this page with it",
-            vec![line(&format!(
-                "sensor-daemon explain {id} --format html > {directory}/finding.html"
-            ))],
-        ));
-    }
+    steps.extend(evidence(report, live));
     if let Some(container) = &report.incident.shell.container {
         steps.extend(snapshot(report, container));
     }
-    steps.extend(block(report));
-    if active {
-        steps.push(Step::new(
-            "end the session",
-            each(&|process| format!("kill -KILL {}", process.pid)),
-        ));
+    steps.extend(isolate(report));
+    steps.extend(block(report, live));
+    if live {
+        steps.push(Step::new("end the session", vec![line("on 'kill -KILL $p'")]));
     }
     steps
 }
 
-/// Keeps the container's file system.
-fn snapshot(report: &Report, container: &Container) -> Option<Step> {
-    let id = id(&container.id)?;
-    let name = self::id(&report.id).and_then(|id| id.get(..8)).unwrap_or("evidence");
-    let commands = match container.runtime {
-        ContainerRuntime::Docker | ContainerRuntime::Podman => {
-            let tool = container.runtime;
-            vec![
-                format!("{tool} pause {id}"),
-                format!("{tool} commit {id} finding-{name}"),
-            ]
-        }
-        ContainerRuntime::Containerd => {
-            let mut commands = vec![format!("nerdctl -n k8s.io commit {id} finding-{name}")];
-            commands.extend(cordon(report));
-            commands
-        }
-        ContainerRuntime::Crio => {
-            let mut commands = vec![format!("crictl checkpoint --export=/var/tmp/finding-{name}.tar {id}")];
-            commands.extend(cordon(report));
-            commands
-        }
-        ContainerRuntime::Nspawn => vec![format!("machinectl clone {id} finding-{name}")],
-        ContainerRuntime::Ecs | ContainerRuntime::Unknown => return None,
-    };
-    let lines = commands.iter().map(|command| line(command)).collect();
-    Some(Step::new("snapshot the container", lines))
+/// A function that runs a command with `$p` as each process that still is the one that the finding names: its start time is
+/// the 20th field after its name in `/proc/PID/stat`.
+fn on(targets: &[&Process]) -> Line {
+    let mut words = line("on() { for q in").0;
+    words.extend(
+        targets
+            .iter()
+            .map(|process| format!("{}/{}", process.pid, process.start_ticks)),
+    );
+    if let Some(last) = words.last_mut() {
+        last.push(';');
+    }
+    words.extend(line("do p=${q%/*};").0);
+    // A quoted space does not end a word, and a condition is easier to read in one piece.
+    words.extend(["[ \"$(sed 's/.*) //'", "/proc/$p/stat", "|", "cut -d' ' -f20)\" ="].map(str::to_owned));
+    words.extend(line("${q#*/} ] && eval \"$1\"; done; }").0);
+    Line(words)
 }
 
-/// Marks the pod, so that a network policy can cut it off and its service no longer sends it work.
-fn cordon(report: &Report) -> Option<String> {
+/// A directory of root's own, and what is to be kept in it.
+fn evidence(report: &Report, live: bool) -> Option<Step> {
+    let id = id(&report.id)?;
+    let directory = format!("/root/finding-{}", beginning(id, 8));
+    let mut commands = vec![line(&format!("mkdir -m 700 {directory}; cd {directory}"))];
+    if live {
+        commands.push(line("on 'cp /proc/$p/exe $p.exe; ls -l /proc/$p/fd > $p.fd'"));
+        commands.push(line(
+            "on 'nsenter -t $p -n ss -tunapi > $p.sockets'; ps -eflww > processes",
+        ));
+    } else {
+        commands.push(line("ss -tunapi > sockets; ps -eflww > processes"));
+    }
+    let id = beginning(id, 12);
+    commands.push(line(&format!(
+        "sensor-daemon explain {id} --format html > finding.html"
+    )));
+    let what = if live {
+        "collect evidence"
+    } else {
+        "it has ended: keep what there is"
+    };
+    Some(Step::new(what, commands))
+}
+
+/// The first characters of an id, which is ASCII.
+fn beginning(id: &str, characters: usize) -> &str {
+    id.get(..characters).unwrap_or(id)
+}
+
+/// Keeps the container's file system.
+fn snapshot(report: &Report, container: &Container) -> Option<Step> {
+    let id = shell::container(&container.id)?;
+    let name = self::id(&report.id).map_or("evidence", |id| beginning(id, 8));
+    let command = match container.runtime {
+        ContainerRuntime::Docker | ContainerRuntime::Podman => {
+            format!("{} commit {id} finding-{name}", container.runtime)
+        }
+        ContainerRuntime::Containerd if is_nerdctl(report) => format!("nerdctl commit {id} finding-{name}"),
+        ContainerRuntime::Containerd => format!("nerdctl -n k8s.io commit {id} finding-{name}"),
+        ContainerRuntime::Crio => format!("crictl checkpoint --export=/root/finding-{name}.tar {id}"),
+        ContainerRuntime::Nspawn => format!("machinectl clone {id} finding-{name}"),
+        ContainerRuntime::Ecs | ContainerRuntime::Unknown => return None,
+    };
+    Some(Step::new("snapshot the container", vec![line(&command)]))
+}
+
+/// containerd keeps what Kubernetes and what nerdctl runs apart.
+pub(super) fn is_nerdctl(report: &Report) -> bool {
+    let cgroup = &report.incident.shell.cgroup;
+    cgroup.leaf.to_text().starts_with("nerdctl-")
+}
+
+/// Marks the pod, so that a network policy can cut it off.
+fn isolate(report: &Report) -> Option<Step> {
     let pod = report.context.pod.as_ref()?;
     let (namespace, name) = (word(pod.namespace.as_deref()?)?, word(pod.name.as_deref()?)?);
-    Some(format!("kubectl -n {namespace} label pod {name} quarantine=true"))
+    let command = format!("kubectl -n {namespace} label pod {name} quarantine=true");
+    Some(Step::new(
+        "for a NetworkPolicy that isolates such pods",
+        vec![line(&command)],
+    ))
 }
 
 /// Cuts the peers off.
-fn block(report: &Report) -> Vec<Step> {
+fn block(report: &Report, live: bool) -> Vec<Step> {
+    let own_network = report.incident.shell.container.is_some()
+        && !report
+            .context
+            .posture
+            .as_ref()
+            .is_some_and(|posture| posture.host_namespaces.iter().any(|name| name == "net"));
+    // The host's `ss` sees the sockets of its own network namespace only.
+    let there = |command: &str| match (own_network, live) {
+        (false, _) => Some(line(command)),
+        (true, true) => Some(line(&format!("on 'nsenter -t $p -n {command}'"))),
+        (true, false) => None,
+    };
     let (mut commands, mut near) = (Vec::new(), Vec::new());
     let mut seen: Vec<IpAddr> = Vec::new();
-    for Socket { remote, direction, .. } in &report.incident.sockets {
+    for Socket {
+        remote,
+        direction,
+        transport,
+        ..
+    } in &report.incident.sockets
+    {
         let Endpoint::Ip(address) = remote else {
             continue;
         };
@@ -161,31 +180,43 @@ fn block(report: &Report) -> Vec<Step> {
         }
         seen.push(ip);
         if ip.is_loopback() {
-            near.push(line(&format!("ss -tunap sport = :{port}")));
+            near.extend(there(&format!("ss -tunap sport = :{port}")));
             continue;
         }
         let tool = if ip.is_ipv4() { "iptables" } else { "ip6tables" };
-        commands.push(line(&format!("{tool} -I INPUT -s {ip} -j DROP")));
-        commands.push(line(&format!("{tool} -I OUTPUT -d {ip} -j DROP")));
-        if report.incident.shell.container.is_some() {
-            commands.push(line(&format!("{tool} -I FORWARD -s {ip} -j DROP")));
-            commands.push(line(&format!("{tool} -I FORWARD -d {ip} -j DROP")));
+        for (chain, option) in [("INPUT", "-s"), ("OUTPUT", "-d")] {
+            let command = if own_network {
+                format!("for c in {chain} FORWARD; do {tool} -I $c {option} {ip} -j DROP; done")
+            } else {
+                format!("{tool} -I {chain} {option} {ip} -j DROP")
+            };
+            commands.push(line(&command));
         }
+        // Of a peer that was connected to, other connections from here may be to something else.
         let port = match direction {
-            Direction::Outbound => format!(" dport = :{port}"),
+            Direction::Outbound => format!(":{port}"),
             Direction::Inbound | Direction::Unknown => String::new(),
         };
-        commands.push(line(&format!("ss -K dst {ip}{port}")));
+        // Brackets are a pattern to a shell.
+        let host = match ip {
+            IpAddr::V4(_) => format!("{ip}{port}"),
+            IpAddr::V6(_) => format!("\"[{ip}]{port}\""),
+        };
+        let kind = match transport {
+            Transport::Tcp => 't',
+            Transport::Udp => 'u',
+            _ => continue,
+        };
+        if live {
+            commands.extend(there(&format!("ss -K{kind} dst {host}")));
+        }
     }
     let mut steps = Vec::new();
     if !commands.is_empty() {
-        steps.push(Step::new("block the peer and cut its connections", commands));
+        steps.push(Step::new("cut the peer off", commands));
     }
     if !near.is_empty() {
-        steps.push(Step::new(
-            "the peer is this host itself: find the tunnel that ends here",
-            near,
-        ));
+        steps.push(Step::new("the peer is this host itself: find the tunnel", near));
     }
     steps
 }

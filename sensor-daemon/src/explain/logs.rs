@@ -6,10 +6,12 @@ use crate::{
 };
 
 use super::{
-    advice::Step,
-    shell::{id, line, word},
+    advice::{self, Step},
+    shell::{self, id, line, word},
 };
 
+/// Most characters of a pod's uid, which is a UUID or the hash of a file.
+const UID_MAX: usize = 40;
 /// Seconds before and after a finding that its logs are of interest.
 const AROUND_S: i64 = 600;
 
@@ -40,7 +42,7 @@ pub(super) fn logs(report: &Report) -> Vec<Step> {
 }
 
 fn of_container(report: &Report, container: &Container, from: i64) -> Vec<Step> {
-    let Some(id) = id(&container.id) else {
+    let Some(id) = shell::container(&container.id) else {
         return Vec::new();
     };
     let since = jiff::Timestamp::from_second(from).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
@@ -49,6 +51,9 @@ fn of_container(report: &Report, container: &Container, from: i64) -> Vec<Step> 
     match container.runtime {
         ContainerRuntime::Docker => steps.push(own(format!("docker logs --timestamps --since {since} {id}"))),
         ContainerRuntime::Podman => steps.push(own(format!("podman logs --timestamps --since {since} {id}"))),
+        ContainerRuntime::Containerd if advice::is_nerdctl(report) => {
+            steps.push(own(format!("nerdctl logs --timestamps --since {since} {id}")));
+        }
         ContainerRuntime::Containerd | ContainerRuntime::Crio => {
             steps.push(own(format!("crictl logs --timestamps --since={since} {id}")));
         }
@@ -68,6 +73,7 @@ fn of_container(report: &Report, container: &Container, from: i64) -> Vec<Step> 
         .as_ref()
         .and_then(|pod| pod.uid.as_deref())
         .and_then(self::id)
+        .filter(|uid| uid.len() <= UID_MAX)
     {
         steps.push(Step::new(
             "the pod's files on its node, earlier containers of it included",

@@ -5,6 +5,7 @@
 //! of a watched process that a shell would act on (`shell`). The renderers escape for their own language on top of that.
 
 mod advice;
+mod columns;
 mod html;
 mod logs;
 mod markup;
@@ -12,6 +13,7 @@ mod posture;
 mod processes;
 mod related;
 mod shell;
+mod sketch;
 mod story;
 mod svg;
 mod text;

@@ -3,8 +3,10 @@
 
 use serde::{Serialize, Serializer};
 
-/// Most characters of a value. A longer one would not fit a line.
-const VALUE_MAX: usize = 70;
+/// Most characters of a value. A longer one would not fit a line beside a label.
+const VALUE_MAX: usize = 66;
+/// Characters of a container's id that every runtime's tools take for the whole.
+const SHORT_ID: usize = 12;
 
 /// One command line, as words that a shell takes as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,4 +50,16 @@ pub(super) fn id(value: &str) -> Option<&str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     let fits = !value.is_empty() && !value.starts_with('-') && value.len() <= VALUE_MAX;
     (fits && value.bytes().all(plain)).then_some(value)
+}
+
+/// A container's id as it is typed: of the usual 64 hexadecimal digits only the first ones.
+pub(super) fn container(value: &str) -> Option<&str> {
+    let id = id(value)?;
+    Some(short(id))
+}
+
+/// As far as it is shown, if it is one of the usual kind.
+pub(super) fn short(id: &str) -> &str {
+    let usual = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if usual { &id[..SHORT_ID] } else { id }
 }

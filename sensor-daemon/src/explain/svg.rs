@@ -6,9 +6,10 @@ use std::fmt::Write as _;
 use crate::detect::State;
 
 use super::{
+    columns::fit,
     markup::escape,
     story::Story,
-    text::{fit, second},
+    text::second,
     ways::{Flow, Part, Way},
 };
 

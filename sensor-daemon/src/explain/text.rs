@@ -1,6 +1,7 @@
-//! A story for a terminal: no line is wider than [`COLUMNS`], and escape sequences come only from here.
+//! A story for a terminal: one screen, no line wider than [`COLUMNS`], escape sequences only from here. Everything but the
+//! sentences and the commands to copy stands beside a label, which saves the rows that headings would take.
 
-use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::{
     detect::{Severity, State},
@@ -9,25 +10,32 @@ use crate::{
 
 use super::{
     advice::Step,
-    processes::Role,
-    shell::Line,
-    story::Story,
-    ways::{Flow, Part, Way},
+    columns::{Span, fit, packed, wrapped},
+    posture::Property,
+    related::Related,
+    shell::{Line, short},
+    sketch,
+    story::{CommandRow, Fact, Story},
 };
 
 /// The width of a line.
 const COLUMNS: usize = 80;
+/// The width of the labels, and of what stands beside them: a SHA-256 with its name.
+const LABELS: usize = 9;
+const BESIDE: usize = COLUMNS - LABELS;
+/// What a command to copy is indented by.
+const INDENT: usize = 2;
 /// Commands shown: what was done last matters most on one screen.
-const COMMANDS_SHOWN: usize = 10;
+const COMMANDS_SHOWN: usize = 4;
+/// Rows of related findings, with the one that counts the others.
+const RELATED_ROWS: usize = 3;
 /// Rows of a sentence and of a value: a hostile one is no longer.
 const SENTENCE_ROWS: usize = 6;
-const VALUE_ROWS: usize = 3;
-/// Related findings shown.
-const RELATED_SHOWN: usize = 5;
+const VALUE_ROWS: usize = 2;
 
-const BOLD: &str = "\x1b[1m";
-const DIM: &str = "\x1b[2m";
-const RED: &str = "\x1b[1;31m";
+pub(super) const BOLD: &str = "\x1b[1m";
+pub(super) const DIM: &str = "\x1b[2m";
+pub(super) const RED: &str = "\x1b[1;31m";
 const RESET: &str = "\x1b[0m";
 
 /// The whole story. Escape sequences only with `colour`.
@@ -38,35 +46,18 @@ pub fn text(story: &Story, colour: bool) -> String {
         colour,
     };
     page.head(story);
-    page.heading("The way");
-    for way in &story.ways {
-        page.way(way);
-    }
-    page.heading("Processes");
-    page.processes(story);
+    page.section("Chain", sketch::chain(story, BESIDE));
+    page.section("Tree", sketch::tree(story, BESIDE));
     page.commands(story);
-    page.heading("Where");
-    for fact in &story.facts {
-        page.labelled(fact.what, &fact.value, "");
-    }
-    if !story.posture.is_empty() {
-        page.heading("Posture");
-    }
-    for property in &story.posture {
-        let style = if property.risk.is_some() { RED } else { "" };
-        let mark = if property.risk.is_some() { "! " } else { "" };
-        let risk = property.risk.map(|risk| format!(": {risk}")).unwrap_or_default();
-        page.labelled(property.what, &format!("{mark}{}{risk}", property.value), style);
-    }
-    page.related(story);
-    page.heading("Logs");
-    story.logs.iter().for_each(|step| page.step(step));
-    page.heading("MITRE ATT&CK");
-    for technique in &story.mitre {
-        page.labelled(technique.id, technique.name, "");
-    }
-    page.heading("What to do now");
-    story.steps.iter().for_each(|step| page.step(step));
+    page.section(
+        "Where",
+        packed(story.facts.iter().map(fact).collect(), BESIDE, VALUE_ROWS),
+    );
+    page.section("Posture", packed(posture(&story.posture), BESIDE, VALUE_ROWS));
+    page.section("Related", related(story));
+    page.section("Logs", story.logs.iter().flat_map(log).collect());
+    page.section("ATT&CK", packed(techniques(story), BESIDE, 1));
+    page.steps(&story.steps);
     page.out
 }
 
@@ -76,20 +67,20 @@ struct Page {
 }
 
 impl Page {
-    /// One line, cut at the edge.
-    fn line(&mut self, text: &str, style: &str) {
-        let text = fit(text, COLUMNS);
-        if self.colour && !style.is_empty() {
-            self.out.push_str(&format!("{style}{text}{RESET}\n"));
-        } else {
-            self.out.push_str(text.trim_end());
-            self.out.push('\n');
+    fn line(&mut self, spans: &[Span]) {
+        let mut line = String::new();
+        let mut room = COLUMNS;
+        for (text, style) in spans {
+            let text = fit(text, room);
+            room = room.saturating_sub(text.width());
+            if self.colour && !style.is_empty() {
+                line.push_str(&format!("{style}{text}{RESET}"));
+            } else {
+                line.push_str(&text);
+            }
         }
-    }
-
-    fn heading(&mut self, text: &str) {
+        self.out.push_str(line.trim_end());
         self.out.push('\n');
-        self.line(text, BOLD);
     }
 
     fn head(&mut self, story: &Story) {
@@ -99,214 +90,198 @@ impl Page {
             (State::Active, false) => "GOING ON",
         };
         let severity = story.severity.name();
-        let rest = fit(
-            &format!(" {}, {state}, on {}", story.title, story.host),
-            COLUMNS - severity.len() - 2,
-        );
-        if self.colour {
-            let paint = human::paint(story.severity);
-            self.out
-                .push_str(&format!("{paint} {severity} {RESET}{BOLD}{rest}{RESET}\n"));
+        let rest = format!(" {}, {state}, on {}", story.title, story.host);
+        let severity = if self.colour {
+            format!(" {severity} ")
         } else {
-            self.out.push_str(&format!("{severity}{rest}\n"));
-        }
-        let end = story.ended.as_ref().unwrap_or(&story.updated);
-        self.line(
-            &format!("{}  {} to {}", story.id, second(&story.opened), second(end)),
-            DIM,
-        );
-        self.out.push('\n');
-        self.wrapped(&story.verdict, 0, "");
-        if !story.evidence.is_empty() {
-            self.wrapped(&format!("Seen: {}", story.evidence), 0, DIM);
-        }
-    }
-
-    fn way(&mut self, way: &Way) {
-        let arrow = match way.flow {
-            Flow::In => "▼",
-            Flow::Out => "▲",
-            Flow::Both => "↕",
+            severity.to_owned()
         };
-        for node in &way.nodes {
-            let pid = node.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
-            let (mark, style) = match node.part {
-                Part::Peer => ("◆", RED),
-                Part::Relay => ("○", ""),
-                Part::Shell => ("●", BOLD),
-            };
-            let detail = if node.part == Part::Shell {
-                format!("{}: {}", way.streams, node.detail)
-            } else {
-                node.detail.clone()
-            };
-            self.line(&format!("  {mark} {}{pid}  {detail}", fit(&node.name, 48)), style);
-            if let Some(link) = &node.link {
-                self.line(&format!("  {arrow}   {link}"), DIM);
+        self.line(&[(severity, human::paint(story.severity)), (rest, BOLD)]);
+        let end = story.ended.as_ref().unwrap_or(&story.updated);
+        let times = format!("{}  {} to {}", story.id, second(&story.opened), second(end));
+        self.line(&[(times, DIM)]);
+        for row in wrapped(&story.verdict, COLUMNS, SENTENCE_ROWS) {
+            self.line(&[(row, "")]);
+        }
+        if !story.evidence.is_empty() {
+            for row in wrapped(&format!("Seen: {}", story.evidence), COLUMNS, SENTENCE_ROWS) {
+                self.line(&[(row, DIM)]);
             }
         }
     }
 
-    fn processes(&mut self, story: &Story) {
-        for process in &story.processes {
-            let (role, style) = match process.role {
-                Role::Shell => ("  <- taken over", BOLD),
-                Role::Relay => ("  <- relay", ""),
-                Role::Ancestor => ("", ""),
-            };
-            let branch = if process.depth == 0 { "" } else { "└ " };
-            let indent = " ".repeat(2 + 2 * process.depth.min(16));
-            let user = process.user_id.map(|uid| format!(" uid {uid}")).unwrap_or_default();
-            let command = if process.command.is_empty() {
-                &process.name
-            } else {
-                &process.command
-            };
-            let text = format!("{indent}{branch}{}{user}  {command}", process.pid);
-            self.line(&format!("{}{role}", fit(&text, COLUMNS - role.len())), style);
+    /// Rows, the first of them beside the label.
+    fn section(&mut self, label: &str, rows: Vec<Vec<Span>>) {
+        self.labelled(&[(label.to_owned(), BOLD)], rows);
+    }
+
+    /// Rows, each of the first ones beside a label.
+    fn labelled(&mut self, labels: &[Span], rows: Vec<Vec<Span>>) {
+        for (at, row) in rows.into_iter().enumerate() {
+            let (label, style) = labels.get(at).map_or(("", ""), |(label, style)| (label, *style));
+            let mut spans = vec![(format!("{:<LABELS$}", fit(label, LABELS - 1)), style)];
+            spans.extend(row);
+            self.line(&spans);
         }
     }
 
     fn commands(&mut self, story: &Story) {
-        let shown = story.commands.len().min(COMMANDS_SHOWN);
-        let hidden = story.command_count.saturating_sub(shown as u64);
-        self.heading(&format!("Commands ({})", story.command_count));
-        if hidden > 0 {
-            self.line(&format!("  {hidden} earlier ones not shown"), DIM);
+        let shown = &story.commands[story.commands.len().saturating_sub(COMMANDS_SHOWN)..];
+        let mut labels = vec![(String::from("Commands"), BOLD)];
+        if story.command_count > shown.len() as u64 {
+            labels.push((format!("of {}", story.command_count), DIM));
         }
-        for command in &story.commands[story.commands.len() - shown..] {
-            self.line(
-                &format!("  {} {:>7}  {}", command.clock, command.pid, command.command),
-                "",
-            );
+        let row = |command: &CommandRow| {
+            let time = format!("{} {:>7}  ", command.clock, command.pid);
+            vec![(time, DIM), (command.command.clone(), "")]
+        };
+        let mut rows: Vec<Vec<Span>> = shown.iter().map(row).collect();
+        if rows.is_empty() {
+            rows.push(vec![(String::from("none"), DIM)]);
         }
+        while rows.len() < labels.len() {
+            rows.push(Vec::new());
+        }
+        self.labelled(&labels, rows);
     }
 
-    fn related(&mut self, story: &Story) {
-        self.heading("Related findings");
-        if story.related.is_empty() {
-            self.line("  none in this store: no other of the same place or peer", "");
-        }
-        for related in story.related.iter().take(RELATED_SHOWN) {
-            let id: String = related.id.chars().take(8).collect();
-            let text = format!(
-                "  {id} {} {:<8} {}: {}, {}",
-                second(&related.opened),
-                related.severity.name(),
-                related.why,
-                related.title,
-                related.place
-            );
-            let style = if related.severity >= Severity::High { BOLD } else { "" };
-            self.line(&text, style);
-        }
-        let more = story.related.len().saturating_sub(RELATED_SHOWN) + story.related_hidden;
-        if more > 0 {
-            self.line(
-                &format!("  and {more} more: sensor-daemon findings --peer or --container"),
-                DIM,
-            );
-        }
-    }
-
-    fn step(&mut self, step: &Step) {
-        self.wrapped(&format!("- {}", step.what), 2, "");
-        for command in &step.commands {
-            self.command(command);
-        }
-    }
-
-    /// A command to copy, over several lines if need be, so that it still is one to a shell.
-    fn command(&mut self, command: &Line) {
-        let mut row = String::from("   ");
-        for word in &command.0 {
-            if row.trim_start() != "" && row.width() + 1 + word.width() > COLUMNS - 2 {
-                self.line(&format!("{row} \\"), "");
-                row = String::from("     ");
+    /// What a shell takes as a whole: what each command is for is a comment.
+    fn steps(&mut self, steps: &[Step]) {
+        self.out.push('\n');
+        self.line(&[
+            (String::from("What to do now"), BOLD),
+            (String::from(", as root on this host, in this order:"), ""),
+        ]);
+        for step in steps {
+            let comment = format!("# {}", step.what);
+            let commands: Vec<Vec<String>> = step
+                .commands
+                .iter()
+                .map(|command| broken(command, COLUMNS - INDENT))
+                .collect();
+            let room =
+                |rows: &Vec<String>| rows.len() == 1 && INDENT + rows[0].width() + 2 + comment.width() <= COLUMNS;
+            let beside = commands.iter().position(room);
+            if beside.is_none() {
+                self.line(&[(format!("  {comment}"), DIM)]);
             }
-            row.push(' ');
-            row.push_str(word);
-        }
-        self.line(&row, "");
-    }
-
-    fn labelled(&mut self, label: &str, value: &str, style: &str) {
-        let text = format!("  {label:<13} {value}");
-        let mut indent = 0;
-        for row in bounded_rows(&text, COLUMNS, 16, VALUE_ROWS) {
-            self.line(&format!("{}{row}", " ".repeat(indent)), style);
-            indent = 16;
-        }
-    }
-
-    fn wrapped(&mut self, text: &str, indent: usize, style: &str) {
-        for row in bounded_rows(text, COLUMNS - indent, 0, SENTENCE_ROWS) {
-            self.line(&format!("{}{row}", " ".repeat(indent)), style);
+            for (at, rows) in commands.into_iter().enumerate() {
+                for row in rows {
+                    let row = format!("{:INDENT$}{row}", "");
+                    let gap = COLUMNS.saturating_sub(row.width());
+                    let comment = if beside == Some(at) {
+                        format!("{comment:>gap$}")
+                    } else {
+                        String::new()
+                    };
+                    self.line(&[(row, ""), (comment, DIM)]);
+                }
+            }
         }
     }
 }
 
-/// [`rows`], at most so many; the last one shows that there are more.
-fn bounded_rows(text: &str, columns: usize, hang: usize, most: usize) -> Vec<String> {
-    let mut rows = rows(text, columns, hang);
-    if rows.len() > most {
-        rows.truncate(most);
-        if let Some(last) = rows.last_mut() {
-            *last = format!("{}…", fit(last, columns - hang - 2).trim_end_matches('…'));
+/// A command to copy, over several rows if need be, so that it still is one to a shell: also inside the quotes of `on`,
+/// whose text a shell reads as well.
+fn broken(command: &Line, columns: usize) -> Vec<String> {
+    let mut rows = Vec::new();
+    let mut row = String::new();
+    for word in &command.0 {
+        if !row.trim_start().is_empty() && row.width() + 1 + word.width() > columns - 2 {
+            rows.push(format!("{row} \\"));
+            row = String::from(" ");
         }
+        if !row.is_empty() {
+            row.push(' ');
+        }
+        row.push_str(word);
+    }
+    rows.push(row);
+    rows
+}
+
+fn fact(fact: &Fact) -> Span {
+    let value = match fact.what {
+        "container" => short(&fact.value),
+        // Its uid is in the path of its logs.
+        "pod" => fact.value.split(' ').next().unwrap_or_default(),
+        _ => &fact.value,
+    };
+    (format!("{} {value}", fact.what), "")
+}
+
+/// What is risky first, and marked. Why it is, the other formats say.
+fn posture(properties: &[Property]) -> Vec<Span> {
+    let (risky, fine): (Vec<&Property>, Vec<&Property>) =
+        properties.iter().partition(|property| property.risk.is_some());
+    let risky = risky
+        .into_iter()
+        .map(|property| (format!("! {} {}", property.what, property.value), RED));
+    let fine = fine
+        .into_iter()
+        .map(|property| (format!("{} {}", property.what, property.value), ""));
+    risky.chain(fine).collect()
+}
+
+fn related(story: &Story) -> Vec<Vec<Span>> {
+    if story.related.is_empty() {
+        return vec![vec![(
+            String::from("none in this store: no other of the same place or peer"),
+            DIM,
+        )]];
+    }
+    let row = |related: &Related| {
+        let id: String = related.id.chars().take(8).collect();
+        let minute: String = second(&related.opened).chars().take(16).collect();
+        // The same container has the same name.
+        let place = if related.why == "same peer" {
+            format!(", {}", related.place.replacen(" container ", " ", 1))
+        } else {
+            String::new()
+        };
+        let style = if related.severity >= Severity::High { BOLD } else { "" };
+        vec![
+            (format!("{id} {minute}Z "), DIM),
+            (
+                format!("{}: {}{place}, {}", related.severity.name(), related.why, related.title),
+                style,
+            ),
+        ]
+    };
+    let all = story.related.len() + story.related_hidden;
+    let shown = if all > RELATED_ROWS { RELATED_ROWS - 1 } else { all };
+    let mut rows: Vec<Vec<Span>> = story.related.iter().take(shown).map(row).collect();
+    let more = all.saturating_sub(rows.len());
+    if more > 0 {
+        let text = format!("and {more} more: sensor-daemon findings --peer or --container");
+        rows.push(vec![(text, DIM)]);
     }
     rows
+}
+
+/// A place to read on. Its commands say what they show.
+fn log(step: &Step) -> Vec<Vec<Span>> {
+    if step.commands.is_empty() {
+        return vec![vec![(step.what.clone(), "")]];
+    }
+    let rows = step.commands.iter().flat_map(|command| broken(command, BESIDE));
+    rows.map(|row| vec![(row, "")]).collect()
+}
+
+/// A technique's name holds that of the one that it is part of.
+fn techniques(story: &Story) -> Vec<Span> {
+    let part = |id: &str| {
+        let below = format!("{id}.");
+        story.mitre.iter().any(|technique| technique.id.starts_with(&below))
+    };
+    let techniques = story.mitre.iter().filter(|technique| !part(technique.id));
+    techniques
+        .map(|technique| (format!("{} {}", technique.id, technique.name), ""))
+        .collect()
 }
 
 /// To the second, without the `T`.
 pub(super) fn second(stamp: &str) -> String {
     let cut: String = stamp.chars().take(19).collect();
     format!("{}Z", cut.replace('T', " "))
-}
-
-/// Cuts harmless text to `columns`.
-pub(super) fn fit(text: &str, columns: usize) -> String {
-    // What takes no column could be endless.
-    if text.width() <= columns && text.chars().count() <= 4 * columns {
-        return text.to_owned();
-    }
-    let (mut cut, mut used) = (String::new(), 0);
-    for (at, c) in text.chars().enumerate() {
-        used += c.width().unwrap_or(0);
-        if used + 1 > columns || at > 4 * columns {
-            break;
-        }
-        cut.push(c);
-    }
-    cut.push('…');
-    cut
-}
-
-/// Breaks text at spaces, and a word that is wider than a row anywhere. Rows after the first are `hang` narrower.
-fn rows(text: &str, columns: usize, hang: usize) -> Vec<String> {
-    let mut rows: Vec<String> = Vec::new();
-    let mut row = String::new();
-    let mut used = 0;
-    for (at, word) in text.split(' ').enumerate() {
-        let room = |rows: &Vec<String>| if rows.is_empty() { columns } else { columns - hang };
-        let space = usize::from(at > 0 && (rows.is_empty() || !row.is_empty()));
-        if used > 0 && used + space + word.width() > room(&rows) {
-            rows.push(std::mem::take(&mut row));
-            used = 0;
-        } else if space > 0 {
-            row.push(' ');
-            used += 1;
-        }
-        for c in word.chars() {
-            let width = c.width().unwrap_or(0);
-            if used + width > room(&rows) {
-                rows.push(std::mem::take(&mut row));
-                used = 0;
-            }
-            row.push(c);
-            used += width;
-        }
-    }
-    rows.push(row);
-    rows
 }

@@ -2,10 +2,16 @@
 
 use std::process::Command;
 
-use super::{relayed, reverse_shell};
-use crate::explain::shell::{id, word};
-
-use crate::explain::{Story, text};
+use super::{SECOND, full, process, relayed, reverse_shell, socket};
+use crate::{
+    explain::{
+        Story,
+        shell::{container, id, word},
+        text,
+    },
+    finding::Report,
+    model::{BootTime, Hop, ProcessId},
+};
 
 #[test]
 fn values_are_harmless_or_left_out() {
@@ -23,7 +29,7 @@ fn values_are_harmless_or_left_out() {
     ] {
         assert_eq!(word(value).as_deref(), expected, "{value:?}");
     }
-    assert_eq!(word(&"a".repeat(71)), None);
+    assert_eq!(word(&"a".repeat(67)), None);
     assert_eq!(word(&"'".repeat(60)), None);
     for (value, fits) in [
         ("0a-1", true),
@@ -34,57 +40,108 @@ fn values_are_harmless_or_left_out() {
     ] {
         assert_eq!(id(value).is_some(), fits, "{value:?}");
     }
+    assert_eq!(container(&"0a".repeat(32)), Some("0a0a0a0a0a0a"));
+    assert_eq!(container("web-1"), Some("web-1"));
 }
 
-/// Every command as it is shown parses; so does the whole list, with its broken lines.
+/// What is shown under the heading, as it would be copied.
+fn copied(report: &Report) -> String {
+    let shown = text(&Story::new(report, &[]), false);
+    let (_, list) = shown.split_once("\nWhat to do now").unwrap();
+    list.split_once('\n').unwrap().1.to_owned()
+}
+
+fn sh(script: &str) -> String {
+    let output = Command::new("sh").args(["-euc", script]).output().unwrap();
+    assert!(output.status.success(), "{script}\n{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The whole list parses as it is shown, with its comments and its broken lines.
 #[test]
 fn a_shell_takes_what_is_shown() {
-    for report in [reverse_shell(), relayed()] {
-        let shown = text(&Story::new(&report, &[]), false);
-        let commands: Vec<&str> = shown.lines().filter(|line| line.starts_with("    ")).collect();
-        assert!(commands.len() > 5, "{shown}");
-        let start = shown.find("What to do now").unwrap();
-        let list: Vec<&str> = shown[start..].lines().filter(|line| line.starts_with("    ")).collect();
-        let output = Command::new("sh")
-            .args(["-n", "-c", &list.join("\n")])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for report in [reverse_shell(), relayed(), full(), everything_wide()] {
+        let list = copied(&report);
+        assert!(list.lines().count() > 5, "{list}");
+        assert!(!list.contains('…'), "a command is cut:\n{list}");
+        sh(&format!("set -n\n{list}"));
     }
+}
+
+/// Six long process ids, IPv6 peers, long names.
+fn everything_wide() -> Report {
+    let mut report = full();
+    let incident = &mut report.incident;
+    incident.relays = (0..8)
+        .map(|at| Hop {
+            process: process(4_194_000 + at),
+            ..incident.relays[0].clone()
+        })
+        .collect();
+    let peer = |at| socket(&format!("[2001:db8:1111:2222:3333:4444:5555:{at}]:65535"), at);
+    incident.sockets = (6001..6005).map(peer).collect();
+    let pod = report.context.pod.as_mut().unwrap();
+    (pod.namespace, pod.name) = (Some("n".repeat(63)), Some("p".repeat(63)));
+    report
 }
 
 #[test]
 fn a_process_is_touched_only_if_it_is_the_same() {
-    let story = Story::new(&reverse_shell(), &[]);
-    let lines: Vec<String> = story
-        .steps
-        .iter()
-        .flat_map(|step| &step.commands)
-        .map(|line| line.joined())
-        .collect();
-    let kills: Vec<&String> = lines.iter().filter(|line| line.contains("kill -")).collect();
-    assert_eq!(
-        kills,
-        ["same 4321 4321 && kill -STOP 4321", "same 4321 4321 && kill -KILL 4321"]
-    );
-    assert!(
-        lines
-            .iter()
-            .any(|line| line == "iptables -I OUTPUT -d 203.0.113.7 -j DROP")
-    );
-
-    // The guard itself, on this very process and on a start that is not its own.
-    let same = lines.iter().find(|line| line.starts_with("same()")).unwrap();
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let start = stat.rsplit(") ").next().unwrap().split(' ').nth(19).unwrap();
-    let pid = std::process::id();
-    for (start, taken) in [(start, true), ("1", false)] {
-        let script = format!("{same}; same {pid} {start}");
-        assert_eq!(
-            Command::new("sh").args(["-c", &script]).status().unwrap().success(),
-            taken
-        );
+    let list = copied(&reverse_shell());
+    for line in [
+        "on 'kill -STOP $p' ",
+        "on 'kill -KILL $p' ",
+        "iptables -I OUTPUT -d 203.0.113.7 -j DROP",
+        "ss -Kt dst 203.0.113.7:4444",
+    ] {
+        assert!(list.contains(&format!("\n  {line}")), "no {line}:\n{list}");
     }
+    // The guard itself, on this very process and on others that have, or once had, its number.
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let start: u64 = stat
+        .rsplit(") ")
+        .next()
+        .unwrap()
+        .split(' ')
+        .nth(19)
+        .unwrap()
+        .parse()
+        .unwrap();
+    let pid = std::process::id();
+    for (start, told) in [(start, format!("{pid}\n")), (start + 1, String::new())] {
+        let mut report = reverse_shell();
+        report.incident.shell.process = ProcessId {
+            pid,
+            start: BootTime(start * SECOND / 100),
+        };
+        let list = copied(&report);
+        let (_, rest) = list.split_once("on() {").unwrap();
+        let (body, _) = rest.split_once("done; }").unwrap();
+        let script = format!("set +e\non() {{{body}done; }}\non 'echo \\\n  $p' 2>&1\nexit 0");
+        assert_eq!(sh(&script), told);
+    }
+}
+
+/// What `ss` sees and what `iptables` meets differ inside a network namespace.
+#[test]
+fn a_connection_is_cut_where_it_is() {
+    let list = copied(&full());
+    assert!(
+        list.contains("\n  on 'nsenter -t $p -n ss -Kt dst 203.0.113.7:4444'"),
+        "{list}"
+    );
+    assert!(list.contains("for c in INPUT FORWARD; do iptables -I $c -s 203.0.113.7 -j DROP; done"));
+    let list = copied(&everything_wide());
+    assert!(
+        list.contains("\"[2001:db8:1111:2222:3333:4444:5555:6001]:65535\"'"),
+        "{list}"
+    );
+    assert!(list.contains("ip6tables"), "{list}");
+    let mut report = full();
+    report.context.posture.as_mut().unwrap().host_namespaces = vec!["net".into()];
+    let list = copied(&report);
+    assert!(list.contains("\n  ss -Kt dst 203.0.113.7:4444"), "{list}");
+    assert!(!list.contains("FORWARD"), "{list}");
 }
 
 #[test]

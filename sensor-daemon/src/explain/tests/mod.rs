@@ -222,6 +222,56 @@ fn relayed() -> Report {
     report
 }
 
+/// Everything that there is to be told, of a container that is at work.
+fn full() -> Report {
+    let mut report = relayed();
+    let incident = &mut report.incident;
+    incident.state = State::Active;
+    (incident.ended, incident.end_reason) = (None, None);
+    let opened = incident.opened.0;
+    incident.commands = (0..32)
+        .map(|at| {
+            command(
+                70_000 + at,
+                &["find", "/", "-perm", "-4000"],
+                opened + u64::from(at) * SECOND,
+            )
+        })
+        .collect();
+    incident.command_count = 140;
+    incident.updated = BootTime(opened + 200 * SECOND);
+    let shell = &mut incident.shell;
+    shell.ancestors = vec![
+        ancestor(4300, "php-fpm", &["php-fpm: pool www"]),
+        ancestor(
+            4250,
+            "php-fpm",
+            &["php-fpm: master process (/usr/local/etc/php-fpm.conf)"],
+        ),
+        ancestor(
+            4200,
+            "containerd-shim",
+            &["/usr/bin/containerd-shim-runc-v2", "-namespace", "moby"],
+        ),
+        ancestor(1, "systemd", &["/sbin/init"]),
+    ];
+    for above in &mut shell.ancestors[2..] {
+        above.uid = 0;
+    }
+    shell.script = Some("/tmp/.x/run.sh".into());
+    if let Some(container) = &mut shell.container {
+        container.runtime = ContainerRuntime::Docker;
+    }
+    if let Some(posture) = &mut report.context.posture {
+        posture.host_namespaces = vec!["pid".into(), "user".into()];
+        posture.security_label = Some("unconfined".into());
+    }
+    report.context.addresses = ["10.0.0.5", "172.17.0.1", "fe80::42:acff:fe11:2"]
+        .map(|address| address.parse().unwrap())
+        .to_vec();
+    report
+}
+
 /// The same with bytes that try to be something else, wherever a process or a container chooses them.
 fn hostile() -> Report {
     let mut report = relayed();

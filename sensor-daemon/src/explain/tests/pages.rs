@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use super::{relayed, reverse_shell};
+use super::{full, hostile, relayed, reverse_shell};
 use crate::{
     explain::{Story, html, svg, text},
     finding::Report,
@@ -23,13 +23,40 @@ fn golden(name: &str, is: &str) {
 fn screens_are_as_they_were_looked_at() {
     let mut other = relayed();
     other.id = "fedcba9876543210fedcba9876543210".into();
-    let others: [Report; 2] = [reverse_shell(), other];
-    for (name, report) in [("reverse-shell", reverse_shell()), ("relayed", relayed())] {
+    let others: Vec<Report> = (0..6)
+        .map(|at| Report {
+            id: format!("{at}{}", &other.id[1..]),
+            ..other.clone()
+        })
+        .collect();
+    let reports = [
+        ("reverse-shell", reverse_shell()),
+        ("relayed", relayed()),
+        ("full", full()),
+    ];
+    for (name, report) in reports {
         let story = Story::new(&report, &others);
         golden(&format!("{name}.txt"), &text(&story, false));
         golden(&format!("{name}.svg"), &svg(&story));
         golden(&format!("{name}.html"), &html(&story));
         let json = serde_json::to_string_pretty(&story).unwrap() + "\n";
         golden(&format!("{name}.json"), &json);
+    }
+}
+
+/// One screen: a plain finding leaves room on it, a full one takes no more than a tall terminal has.
+#[test]
+fn a_story_fits_a_screen() {
+    let mut others = vec![relayed(); 6];
+    for (at, other) in others.iter_mut().enumerate() {
+        other.id = format!("{at}");
+    }
+    for (report, most) in [(reverse_shell(), 34), (relayed(), 44), (full(), 50), (hostile(), 70)] {
+        let shown = text(&Story::new(&report, &others), false);
+        assert!(
+            shown.lines().count() <= most,
+            "{} lines:\n{shown}",
+            shown.lines().count()
+        );
     }
 }

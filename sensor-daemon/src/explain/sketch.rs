@@ -1,0 +1,211 @@
+//! The chain and the process tree in characters. Both mark the peer, the relays and what was taken over alike, so that the
+//! tree need not say again what the chain has said of them.
+
+use super::{
+    columns::{Span, fit, joined},
+    processes::{Process, Role},
+    story::Story,
+    text::{BOLD, DIM, RED},
+    ways::{Flow, Node, Part, Way},
+};
+
+/// Most columns of a program's name in the chain, and of a command in the tree.
+const NAME_MAX: usize = 40;
+const COMMAND_MAX: usize = 24;
+/// Most processes of the tree in one line of descent, the upper and the lower end of it; those between are counted.
+const ABOVE_SHOWN: usize = 1;
+const BELOW_SHOWN: usize = 5;
+/// Most rows of a chain.
+const CHAIN_ROWS: usize = 15;
+
+const PEER: &str = "◆";
+const RELAY: &str = "○";
+const SHELL: &str = "●";
+
+/// The chain from the peer down to the shell. Ways through the same nodes are drawn as one.
+pub(super) fn chain(story: &Story, columns: usize) -> Vec<Vec<Span>> {
+    let mut groups: Vec<Vec<&Way>> = Vec::new();
+    for way in &story.ways {
+        match groups.iter_mut().find(|group| same_nodes(group[0], way)) {
+            Some(group) => group.push(way),
+            None => groups.push(vec![way]),
+        }
+    }
+    let mut rows = Vec::new();
+    for group in groups {
+        for at in 0..group[0].nodes.len() {
+            rows.push(vec![node(&group, at)]);
+            rows.extend(links(&group, at, columns));
+        }
+    }
+    let more = rows.len().saturating_sub(CHAIN_ROWS);
+    if more > 0 {
+        rows.truncate(CHAIN_ROWS - 1);
+        rows.push(vec![(String::from("… more in the other formats"), DIM)]);
+    }
+    rows
+}
+
+fn same_nodes(one: &Way, other: &Way) -> bool {
+    let key = |node: &Node| (node.part, node.name.clone(), node.pid, node.detail.clone());
+    one.nodes.iter().map(key).eq(other.nodes.iter().map(key))
+}
+
+fn node(group: &[&Way], at: usize) -> Span {
+    let (way, node) = (group[0], &group[0].nodes[at]);
+    let pid = node.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+    let (mark, style) = match node.part {
+        Part::Peer => (PEER, RED),
+        Part::Relay => (RELAY, ""),
+        Part::Shell => (SHELL, BOLD),
+    };
+    // With several ways to it, their last links name the streams.
+    let detail = if node.part == Part::Shell && group.len() == 1 {
+        format!("{}: {}", way.streams, node.detail)
+    } else {
+        node.detail.clone()
+    };
+    (format!("{mark} {}{pid}  {detail}", fit(&node.name, NAME_MAX)), style)
+}
+
+/// What lies between a node and the next one.
+fn links(group: &[&Way], at: usize, columns: usize) -> Vec<Vec<Span>> {
+    let link = |way: &Way| way.nodes[at].link.clone();
+    let Some(first) = link(group[0]) else {
+        return Vec::new();
+    };
+    if group.iter().all(|way| link(way).as_ref() == Some(&first)) {
+        let one = group[0].flow;
+        let flow = if group.iter().all(|way| way.flow == one) {
+            one
+        } else {
+            Flow::Both
+        };
+        return vec![vec![(format!("{} {first}", arrow(flow)), DIM)]];
+    }
+    let last = group[0].nodes.len().saturating_sub(2);
+    let item = |way: &&Way| {
+        let text = link(way).unwrap_or_default();
+        if at == last {
+            (format!("{} {}: {text}", arrow(way.flow), way.streams), DIM)
+        } else {
+            (format!("{} {text}", arrow(way.flow)), DIM)
+        }
+    };
+    joined(group.iter().map(item).collect(), "  ", columns)
+}
+
+fn arrow(flow: Flow) -> &'static str {
+    match flow {
+        Flow::In => "▼",
+        Flow::Out => "▲",
+        Flow::Both => "↕",
+    }
+}
+
+/// The process tree. A line of descent without a fork takes one row, or as many as it is wide.
+pub(super) fn tree(story: &Story, columns: usize) -> Vec<Vec<Span>> {
+    let all = &story.processes;
+    let mut rows = Vec::new();
+    let edges: Vec<usize> = (0..all.len()).filter(|&at| all[at].depth == 0).collect();
+    for at in edges {
+        branch(all, at, "", "", columns, &mut rows);
+    }
+    rows
+}
+
+/// The rows of the process at `at` and of those below it, `first` before the first row and `rest` before the others.
+fn branch(all: &[Process], mut at: usize, first: &str, rest: &str, columns: usize, rows: &mut Vec<Vec<Span>>) {
+    let above = all[at]
+        .parent
+        .and_then(|pid| all.iter().find(|parent| parent.pid == pid));
+    let mut user = above.and_then(|parent| parent.user_id);
+    let mut line = Vec::new();
+    let below = loop {
+        line.push(process(&all[at], &mut user));
+        let children = children(all, at);
+        match children[..] {
+            [only] => at = only,
+            _ => break children,
+        }
+    };
+    let hidden = line.len().saturating_sub(ABOVE_SHOWN + BELOW_SHOWN);
+    if hidden > 1 {
+        line.splice(ABOVE_SHOWN..ABOVE_SHOWN + hidden, [(format!("{hidden} more"), DIM)]);
+    }
+    let room = columns
+        .saturating_sub(first.chars().count().max(rest.chars().count() + 2))
+        .max(20);
+    for (row, spans) in joined(line, " › ", room).into_iter().enumerate() {
+        let lead = if row == 0 {
+            first.to_owned()
+        } else {
+            format!("{rest}  ")
+        };
+        rows.push(std::iter::once((lead, "")).chain(spans).collect());
+    }
+    let (leaves, forks): (Vec<usize>, Vec<usize>) = below.iter().partition(|&&child| children(all, child).is_empty());
+    if !leaves.is_empty() {
+        let mark = if forks.is_empty() { "└ " } else { "├ " };
+        let items = leaves
+            .iter()
+            .map(|&leaf| process(&all[leaf], &mut user.clone()))
+            .collect();
+        for (row, spans) in joined(items, " + ", room).into_iter().enumerate() {
+            let lead = if row == 0 {
+                mark
+            } else if forks.is_empty() {
+                "  "
+            } else {
+                "│ "
+            };
+            rows.push(std::iter::once((format!("{rest}{lead}"), "")).chain(spans).collect());
+        }
+    }
+    for (nth, child) in forks.iter().enumerate() {
+        let (mark, under) = if nth + 1 == forks.len() {
+            ("└ ", "  ")
+        } else {
+            ("├ ", "│ ")
+        };
+        branch(
+            all,
+            *child,
+            &format!("{rest}{mark}"),
+            &format!("{rest}{under}"),
+            columns,
+            rows,
+        );
+    }
+}
+
+/// Those directly below: the list has parents before children, each with its depth.
+fn children(all: &[Process], at: usize) -> Vec<usize> {
+    let depth = all[at].depth;
+    (at + 1..all.len())
+        .take_while(|&below| all[below].depth > depth)
+        .filter(|&below| all[below].depth == depth + 1)
+        .collect()
+}
+
+/// One process, with its user id if that is another than `user`, its parent's.
+fn process(process: &Process, user: &mut Option<u32>) -> Span {
+    let (mark, style) = match process.role {
+        Role::Shell => ("● ", BOLD),
+        Role::Relay => ("○ ", ""),
+        Role::Ancestor => ("", DIM),
+    };
+    // The chain has the whole command of what it shows. Where a program is says little of one above it.
+    let what = match process.role {
+        Role::Ancestor if !process.command.is_empty() => {
+            let end = process.command.find(' ').unwrap_or(process.command.len());
+            let directory = process.command[..end].rfind('/').map_or(0, |at| at + 1);
+            &process.command[directory..]
+        }
+        Role::Ancestor | Role::Relay | Role::Shell => &process.name,
+    };
+    let changed = process.user_id.filter(|_| process.user_id != *user);
+    *user = process.user_id.or(*user);
+    let uid = changed.map(|uid| format!(" (uid {uid})")).unwrap_or_default();
+    (format!("{mark}{} {}{uid}", process.pid, fit(what, COMMAND_MAX)), style)
+}
