@@ -26,13 +26,15 @@ bdi{unicode-bidi:isolate-override;direction:ltr}\
 .tag{display:inline-block;font-weight:700;font-size:12px;letter-spacing:.04em;padding:2px 9px;border-radius:4px;border:1px solid var(--edge);margin-right:8px}\
 .CRITICAL,.HIGH{background:#b3261e;border-color:#b3261e;color:#fff}.MEDIUM{background:#8a5a00;border-color:#8a5a00;color:#fff}\
 svg{display:block;width:100%;height:auto;margin:8px 0}\
-table{border-collapse:collapse;width:100%;font-size:14px}th,td{text-align:left;vertical-align:top;padding:5px 12px 5px 0;border-bottom:1px solid var(--edge);overflow-wrap:anywhere}\
-th{font-weight:600;color:var(--dim);white-space:nowrap;overflow-wrap:normal}td.fix{white-space:nowrap;overflow-wrap:normal}\
-tr.risk td{background:var(--bad-soft)}.bad{color:var(--bad);font-weight:600}\
+table{border-collapse:collapse;width:100%;font-size:14px}th,td{text-align:left;vertical-align:top;padding:5px 8px;border-bottom:1px solid var(--edge)}td.mono{overflow-wrap:anywhere;min-width:110px}\
+th{font-weight:600;color:var(--dim);white-space:nowrap}td.fix{white-space:nowrap;min-width:0}\
+.wide{overflow-x:auto}.wide svg{min-width:600px}tr.risk th,tr.risk td{background:var(--bad-soft)}.bad{color:var(--bad);font-weight:600}\
 dl{display:grid;grid-template-columns:minmax(90px,max-content) 1fr;gap:4px 20px;margin:0}dt{color:var(--dim)}dd{margin:0;overflow-wrap:anywhere}\
 pre{background:var(--soft);border:1px solid var(--edge);border-radius:6px;padding:10px 12px;margin:6px 0 14px;white-space:pre-wrap;overflow-wrap:anywhere;user-select:all}\
 ol{padding-left:22px}li{margin:6px 0}\
-@media print{body{max-width:none;padding:0;font-size:11pt}h2{break-after:avoid}svg,pre,tr{break-inside:avoid}.tag{print-color-adjust:exact;-webkit-print-color-adjust:exact}}";
+@media (max-width:640px){body{padding:16px 14px 40px}.less{display:none}th,td{padding:5px 6px}dl{gap:4px 12px}ol{padding-left:18px}}\
+@media print{body{max-width:none;padding:0;font-size:10.5pt}h2{break-after:avoid;margin-top:22px}svg,pre,tr,dl>*,li{break-inside:avoid}\
+.wide{overflow:visible}.wide svg{min-width:0;width:82%}.lead{font-size:12pt}.tag{print-color-adjust:exact;-webkit-print-color-adjust:exact}}";
 
 /// The whole page.
 #[must_use]
@@ -69,12 +71,12 @@ pub fn html(story: &Story) -> String {
     }
     let _ = writeln!(
         out,
-        "<h2>The way from the peer to the shell</h2>\n{}",
+        "<h2>The way from the peer to the shell</h2>\n<div class=\"wide\">{}</div>",
         svg::inline("The chain from the peer to the shell", svg::chain(story))
     );
     let _ = writeln!(
         out,
-        "<h2>Timeline</h2>\n{}",
+        "<h2>Timeline</h2>\n<div class=\"wide\">{}</div>",
         svg::inline("Timeline", svg::timeline(story))
     );
     facts(&mut out, story);
@@ -93,7 +95,7 @@ pub fn html(story: &Story) -> String {
             escape(technique.name)
         );
     }
-    out.push_str("</dl>\n<h2>What to do now</h2>\n<ol>\n");
+    out.push_str("</dl>\n<h2>What to do now</h2>\n<p class=\"dim\">As root on this host, in this order.</p>\n<ol>\n");
     story.steps.iter().for_each(|item| step(&mut out, item, "li"));
     let _ = write!(
         out,
@@ -128,7 +130,7 @@ fn posture(out: &mut String, story: &Story) {
     if story.posture.is_empty() {
         return;
     }
-    out.push_str("<h2>Posture</h2>\n<table>\n");
+    out.push_str("<h2>Posture</h2>\n<div class=\"wide\"><table>\n");
     for property in &story.posture {
         let (class, risk) = match property.risk {
             Some(risk) => (" class=\"risk\"", escape(risk)),
@@ -141,12 +143,12 @@ fn posture(out: &mut String, story: &Story) {
             foreign(&property.value)
         );
     }
-    out.push_str("</table>\n");
+    out.push_str("</table></div>\n");
 }
 
 fn processes(out: &mut String, story: &Story) {
     out.push_str(
-        "<h2>Processes</h2>\n<table>\n<tr><th>Process</th><th>User id</th><th>Started</th><th>Command</th><th>Part</th></tr>\n",
+        "<h2>Processes</h2>\n<div class=\"wide\"><table>\n<tr><th>Process</th><th class=\"less\">User id</th><th class=\"less\">Started</th><th>Command</th><th>Part</th></tr>\n",
     );
     for process in &story.processes {
         let (part, class) = match process.role {
@@ -163,7 +165,7 @@ fn processes(out: &mut String, story: &Story) {
         };
         let _ = writeln!(
             out,
-            "<tr><td class=\"mono fix\">{}{branch}{}</td><td>{user}</td><td class=\"fix\">{}</td><td class=\"mono\">{}</td>\
+            "<tr><td class=\"mono fix\">{}{branch}{}</td><td class=\"less\">{user}</td><td class=\"fix less\">{}</td><td class=\"mono\">{}</td>\
              <td class=\"fix {class}\">{part}</td></tr>",
             "&#160;&#160;".repeat(process.depth.min(16)),
             process.pid,
@@ -175,7 +177,7 @@ fn processes(out: &mut String, story: &Story) {
             foreign(command),
         );
     }
-    out.push_str("</table>\n");
+    out.push_str("</table></div>\n");
 }
 
 fn commands(out: &mut String, story: &Story) {
@@ -187,11 +189,11 @@ fn commands(out: &mut String, story: &Story) {
     if story.commands.is_empty() {
         return;
     }
-    out.push_str("<table>\n<tr><th>Time</th><th>After</th><th>Process</th><th>User id</th><th>Command</th></tr>\n");
+    out.push_str("<div class=\"wide\"><table>\n<tr><th>Time</th><th class=\"less\">After</th><th>Process</th><th class=\"less\">User id</th><th>Command</th></tr>\n");
     for command in &story.commands {
         let _ = writeln!(
             out,
-            "<tr><td class=\"fix\">{}</td><td class=\"fix\">{}</td><td>{}</td><td>{}</td><td class=\"mono\">{}</td></tr>",
+            "<tr><td class=\"fix\">{}</td><td class=\"fix less\">{}</td><td>{}</td><td class=\"less\">{}</td><td class=\"mono\">{}</td></tr>",
             escape(&command.clock),
             escape(&after(command.after)),
             command.pid,
@@ -199,7 +201,7 @@ fn commands(out: &mut String, story: &Story) {
             foreign(&command.command)
         );
     }
-    out.push_str("</table>\n");
+    out.push_str("</table></div>\n");
 }
 
 fn related(out: &mut String, story: &Story) {
@@ -209,7 +211,7 @@ fn related(out: &mut String, story: &Story) {
         return;
     }
     out.push_str(
-        "<table>\n<tr><th>Opened</th><th>Severity</th><th>What</th><th>Where</th><th>Why</th><th>Id</th></tr>\n",
+        "<div class=\"wide\"><table>\n<tr><th>Opened</th><th>Severity</th><th>What</th><th>Where</th><th>Why</th><th>Id</th></tr>\n",
     );
     for related in &story.related {
         let id: String = related.id.chars().take(8).collect();
@@ -224,7 +226,7 @@ fn related(out: &mut String, story: &Story) {
             escape(&id)
         );
     }
-    out.push_str("</table>\n");
+    out.push_str("</table></div>\n");
     if story.related_hidden > 0 {
         let _ = writeln!(out, "<p class=\"dim\">And {} more.</p>", story.related_hidden);
     }
