@@ -26,8 +26,8 @@ pub(super) fn fit(text: &str, columns: usize) -> String {
     cut
 }
 
-/// Breaks text at spaces, and a word that is wider than a row anywhere, into at most `most` rows; the last one shows that
-/// there are more.
+/// Breaks text at spaces, and a word that is wider than a row where the row ends, into at most `most` rows; the last one
+/// shows that there are more.
 pub(super) fn wrapped(text: &str, columns: usize, most: usize) -> Vec<String> {
     let mut rows = rows(text, columns);
     if rows.len() > most {
@@ -43,7 +43,8 @@ fn rows(text: &str, columns: usize) -> Vec<String> {
     let mut rows = Vec::new();
     let (mut row, mut used) = (String::new(), 0);
     for word in text.split(' ') {
-        if used > 0 && used + 1 + word.width() > columns {
+        let (width, start) = (word.width(), used + usize::from(used > 0));
+        if used > 0 && (start + width > columns && width <= columns || start >= columns) {
             rows.push(std::mem::take(&mut row));
             used = 0;
         } else if used > 0 {

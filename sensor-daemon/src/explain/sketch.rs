@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Most columns of a program's name in the chain, and of a command in the tree.
-const NAME_MAX: usize = 40;
+const NAME_MAX: usize = 48;
 const COMMAND_MAX: usize = 24;
 /// Most processes of the tree in one line of descent, the upper and the lower end of it; those between are counted.
 const ABOVE_SHOWN: usize = 1;
@@ -52,29 +52,34 @@ fn same_nodes(one: &Way, other: &Way) -> bool {
 }
 
 fn node(group: &[&Way], at: usize) -> Span {
-    let (way, node) = (group[0], &group[0].nodes[at]);
+    let node = &group[0].nodes[at];
     let pid = node.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
     let (mark, style) = match node.part {
         Part::Peer => (PEER, RED),
         Part::Relay => (RELAY, ""),
         Part::Shell => (SHELL, BOLD),
     };
-    // With several ways to it, their last links name the streams.
-    let detail = if node.part == Part::Shell && group.len() == 1 {
-        format!("{}: {}", way.streams, node.detail)
+    // Where ways differ, their last links name the streams.
+    let detail = if node.part == Part::Shell && (at == 0 || alike(group, at - 1)) {
+        let streams: Vec<&str> = group.iter().map(|way| way.streams.as_str()).collect();
+        format!("{}: {}", streams.join(", "), node.detail)
     } else {
         node.detail.clone()
     };
     (format!("{mark} {}{pid}  {detail}", fit(&node.name, NAME_MAX)), style)
 }
 
+/// Whether the same lies between two nodes on all ways.
+fn alike(group: &[&Way], at: usize) -> bool {
+    group.iter().all(|way| way.nodes[at].link == group[0].nodes[at].link)
+}
+
 /// What lies between a node and the next one.
 fn links(group: &[&Way], at: usize, columns: usize) -> Vec<Vec<Span>> {
-    let link = |way: &Way| way.nodes[at].link.clone();
-    let Some(first) = link(group[0]) else {
+    let Some(first) = &group[0].nodes[at].link else {
         return Vec::new();
     };
-    if group.iter().all(|way| link(way).as_ref() == Some(&first)) {
+    if alike(group, at) {
         let one = group[0].flow;
         let flow = if group.iter().all(|way| way.flow == one) {
             one
@@ -85,7 +90,7 @@ fn links(group: &[&Way], at: usize, columns: usize) -> Vec<Vec<Span>> {
     }
     let last = group[0].nodes.len().saturating_sub(2);
     let item = |way: &&Way| {
-        let text = link(way).unwrap_or_default();
+        let text = way.nodes[at].link.as_deref().unwrap_or_default();
         if at == last {
             (format!("{} {}: {text}", arrow(way.flow), way.streams), DIM)
         } else {
@@ -197,11 +202,12 @@ fn process(process: &Process, user: &mut Option<u32>) -> Span {
     };
     // The chain has the whole command of what it shows. Where a program is says little of one above it.
     let what = match process.role {
-        Role::Ancestor if !process.command.is_empty() => {
+        Role::Ancestor if process.command.starts_with('/') => {
             let end = process.command.find(' ').unwrap_or(process.command.len());
             let directory = process.command[..end].rfind('/').map_or(0, |at| at + 1);
             &process.command[directory..]
         }
+        Role::Ancestor if !process.command.is_empty() => &process.command,
         Role::Ancestor | Role::Relay | Role::Shell => &process.name,
     };
     let changed = process.user_id.filter(|_| process.user_id != *user);

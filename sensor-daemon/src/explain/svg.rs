@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use unicode_width::UnicodeWidthStr as _;
+
 use crate::detect::State;
 
 use super::{
@@ -77,11 +79,33 @@ pub(super) fn inline(label: &str, (body, height): (String, usize)) -> String {
     )
 }
 
-/// The chain, and its height. Each way has a column.
+/// The chain, and its height. One or two ways stand beside each other, each with a column, if their names have room there;
+/// else each is below the one before.
 pub(super) fn chain(story: &Story) -> (String, usize) {
-    let columns = story.ways.len().max(1);
+    let ways = &story.ways;
+    let room = (WIDTH / ways.len().max(1)).saturating_sub(72) / LARGE;
+    let fits = |way: &Way| {
+        way.nodes
+            .iter()
+            .all(|node| node.part != Part::Peer || node.name.width() <= room)
+    };
+    if ways.len() <= 2 && ways.iter().all(fits) {
+        return beside(story, ways);
+    }
+    let (mut out, mut height) = (String::new(), 0);
+    for way in ways.chunks(1) {
+        let (part, below) = beside(story, way);
+        let _ = write!(out, "<g transform=\"translate(0 {height})\">{part}</g>");
+        height += below + 12;
+    }
+    (out, height)
+}
+
+/// Ways beside each other, and their height.
+fn beside(story: &Story, ways: &[Way]) -> (String, usize) {
+    let columns = ways.len().max(1);
     let width = WIDTH / columns;
-    let most = story.ways.iter().map(|way| way.nodes.len()).max().unwrap_or(0);
+    let most = ways.iter().map(|way| way.nodes.len()).max().unwrap_or(0);
     let height = (24 + most * (NODE + GAP) + 40).saturating_sub(GAP);
     let mut out = String::new();
     // The host's own part: everything below the peers.
@@ -100,7 +124,7 @@ pub(super) fn chain(story: &Story) -> (String, usize) {
         height - 16,
         escape(&fit(&host, 60))
     );
-    for (at, way) in story.ways.iter().enumerate() {
+    for (at, way) in ways.iter().enumerate() {
         column(&mut out, way, at * width + 24, width - 48, most);
     }
     (out, height)

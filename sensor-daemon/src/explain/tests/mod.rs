@@ -222,6 +222,18 @@ fn relayed() -> Report {
     report
 }
 
+/// A shell with a connection of its own for each stream, to the longest of addresses.
+fn split() -> Report {
+    let mut report = reverse_shell();
+    let remotes = ["203.0.113.7:4444", LONGEST, LONGEST];
+    let sockets = [0, 1, 2].map(|at| socket(remotes[at], 777 + at as u64));
+    report.incident.shell.streams = sockets.clone().map(Stream::Socket);
+    report.incident.sockets = sockets.to_vec();
+    report
+}
+
+const LONGEST: &str = "[2001:db8:1111:2222:3333:4444:5555:6666]:65535";
+
 /// Everything that there is to be told, of a container that is at work.
 fn full() -> Report {
     let mut report = relayed();

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use super::{full, hostile, relayed, reverse_shell};
+use super::{LONGEST, full, hostile, relayed, reverse_shell, split};
 use crate::{
     explain::{Story, html, svg, text},
     finding::Report,
@@ -58,5 +58,26 @@ fn a_story_fits_a_screen() {
             "{} lines:\n{shown}",
             shown.lines().count()
         );
+    }
+}
+
+/// An address is what a reader looks for elsewhere: every form has the whole of it.
+#[test]
+fn no_peer_is_cut() {
+    let mut one = relayed();
+    for route in [&mut one.incident.input_route, &mut one.incident.output_route] {
+        route.as_mut().unwrap().socket = super::socket(LONGEST, 777);
+    }
+    for report in [split(), one] {
+        let story = Story::new(&report, &[]);
+        let shown = text(&story, false);
+        assert!(shown.contains(&format!("◆ {LONGEST}  ")), "{shown}");
+        for page in [svg(&story), html(&story)] {
+            assert!(page.contains(&format!(">{LONGEST}</text>")), "{page}");
+        }
+    }
+    let shown = text(&Story::new(&split(), &[]), false);
+    for stream in ["stdin: bash -i", "stdout, stderr: bash -i"] {
+        assert!(shown.contains(stream), "{shown}");
     }
 }
