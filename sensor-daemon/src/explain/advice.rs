@@ -150,12 +150,14 @@ fn isolate(report: &Report) -> Option<Step> {
 
 /// Cuts the peers off.
 fn block(report: &Report, live: bool) -> Vec<Step> {
-    let own_network = report.incident.shell.container.is_some()
-        && !report
-            .context
-            .posture
-            .as_ref()
-            .is_some_and(|posture| posture.host_namespaces.iter().any(|name| name == "net"));
+    let shell = &report.incident.shell;
+    let own_network = report
+        .context
+        .posture
+        .as_ref()
+        .map_or(shell.container.is_some(), |posture| {
+            posture.host_namespaces.iter().all(|name| name != "net")
+        });
     // The host's `ss` sees the sockets of its own network namespace only.
     let there = |command: &str| match (own_network, live) {
         (false, _) => Some(line(command)),

@@ -26,6 +26,16 @@ const USUAL: [&str; 14] = [
     "CAP_SETUID",
     "CAP_SYS_CHROOT",
 ];
+/// What is as good as root on the host, or lets one see and change what others do.
+const WORST: [&str; 7] = [
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_RAWIO",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_BPF",
+    "CAP_NET_ADMIN",
+];
 /// Most capabilities named.
 const NAMED_MAX: usize = 12;
 
@@ -79,12 +89,13 @@ pub(super) fn properties(report: &Report) -> Vec<Property> {
             Some("it can take over the machine"),
         );
     } else {
-        let beyond: Vec<&String> = capabilities
+        let mut beyond: Vec<&String> = capabilities
             .iter()
             .filter(|name| !USUAL.contains(&name.as_str()))
             .collect();
+        beyond.sort_by_key(|name| WORST.iter().position(|worst| worst == name).unwrap_or(WORST.len()));
         let risk = (!beyond.is_empty()).then_some("more than a container gets by default");
-        // The unusual ones first, so that they are never among those left out.
+        // The worst ones first, so that they are never among those left out.
         let usual = capabilities.iter().filter(|name| USUAL.contains(&name.as_str()));
         let names: Vec<&str> = beyond
             .into_iter()

@@ -32,10 +32,14 @@ pub(super) fn chain(story: &Story, columns: usize) -> Vec<Vec<Span>> {
         }
     }
     let mut rows = Vec::new();
-    for group in groups {
+    for (nth, group) in groups.iter().enumerate() {
+        if nth > 0 && same_ends(groups[0][0], group[0]) {
+            rows.extend(aside(group[0], columns));
+            continue;
+        }
         for at in 0..group[0].nodes.len() {
-            rows.push(vec![node(&group, at)]);
-            rows.extend(links(&group, at, columns));
+            rows.push(vec![node(group, at)]);
+            rows.extend(links(group, at, columns));
         }
     }
     let more = rows.len().saturating_sub(CHAIN_ROWS);
@@ -49,6 +53,36 @@ pub(super) fn chain(story: &Story, columns: usize) -> Vec<Vec<Span>> {
 fn same_nodes(one: &Way, other: &Way) -> bool {
     let key = |node: &Node| (node.part, node.name.clone(), node.pid, node.detail.clone());
     one.nodes.iter().map(key).eq(other.nodes.iter().map(key))
+}
+
+/// Whether two ways have the same peer, shell, and socket: only what is between differs.
+fn same_ends(one: &Way, other: &Way) -> bool {
+    let ends = |way: &Way| {
+        let first = way.nodes.first()?;
+        let last = way.nodes.last()?;
+        Some((first.name.clone(), first.link.clone(), last.pid))
+    };
+    other.nodes.len() > 2 && ends(one) == ends(other)
+}
+
+/// Another way between the same ends, in the direction in which bytes take it.
+fn aside(way: &Way, columns: usize) -> Vec<Vec<Span>> {
+    let mut parts = Vec::new();
+    for node in &way.nodes[1..] {
+        if node.part == Part::Relay {
+            let pid = node.pid.map(|pid| format!(" {pid}")).unwrap_or_default();
+            parts.push((format!("{RELAY}{pid} {}", fit(&node.name, NAME_MAX)), ""));
+            parts.extend(node.link.clone().map(|link| (link, DIM)));
+        }
+    }
+    if way.flow == Flow::Out {
+        parts.reverse();
+        parts.push((String::from(PEER), RED));
+    } else {
+        parts.push((String::from(SHELL), BOLD));
+    }
+    parts.insert(0, (format!("{} {}", arrow(way.flow), way.streams), ""));
+    joined(parts, " › ", columns)
 }
 
 fn node(group: &[&Way], at: usize) -> Span {

@@ -31,7 +31,9 @@ const COMMANDS_SHOWN: usize = 4;
 const RELATED_ROWS: usize = 3;
 /// Rows of a sentence and of a value: a hostile one is no longer.
 const SENTENCE_ROWS: usize = 6;
+const EVIDENCE_ROWS: usize = 2;
 const VALUE_ROWS: usize = 2;
+const PROPERTY_ROWS: usize = 1;
 
 pub(super) const BOLD: &str = "\x1b[1m";
 pub(super) const DIM: &str = "\x1b[2m";
@@ -53,7 +55,7 @@ pub fn text(story: &Story, colour: bool) -> String {
         "Where",
         packed(story.facts.iter().map(fact).collect(), BESIDE, VALUE_ROWS),
     );
-    page.section("Posture", packed(posture(&story.posture), BESIDE, VALUE_ROWS));
+    page.section("Posture", packed(posture(&story.posture), BESIDE, PROPERTY_ROWS));
     page.section("Related", related(story));
     page.section("Logs", story.logs.iter().flat_map(log).collect());
     page.section("ATT&CK", packed(techniques(story), BESIDE, 1));
@@ -104,7 +106,8 @@ impl Page {
             self.line(&[(row, "")]);
         }
         if !story.evidence.is_empty() {
-            for row in wrapped(&format!("Seen: {}", story.evidence), COLUMNS, SENTENCE_ROWS) {
+            // The chain draws the rest of it.
+            for row in wrapped(&format!("Seen: {}", story.evidence), COLUMNS, EVIDENCE_ROWS) {
                 self.line(&[(row, DIM)]);
             }
         }
