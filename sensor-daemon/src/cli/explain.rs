@@ -35,7 +35,7 @@ pub(super) struct Arguments {
 /// How a story is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Form {
-    /// For a terminal, 80 columns wide
+    /// One screen for a terminal, 80 columns wide
     Text,
     /// One file that needs nothing else, to attach to a ticket
     Html,

@@ -103,7 +103,7 @@ Examples:
     Findings(findings::Arguments),
     /// Tell the whole story of a finding: what happened, through what, to what, how bad, what to do now
     ///
-    /// On one page: the verdict and its evidence; the way from the peer to the shell; the process tree; commands and times;
+    /// On one screen: the verdict and its evidence; the chain from the peer to the shell; the process tree; commands and times;
     /// how the process is confined, with what is risky marked by !; related findings; where the logs are; and commands to
     /// copy that stop it, collect evidence and cut the peer off. Nothing is run by this command.
     #[command(after_help = "\

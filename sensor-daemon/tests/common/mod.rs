@@ -65,6 +65,7 @@ pub fn hostile() -> Report {
 }
 
 /// Waits until `look` gives something.
+#[allow(dead_code, reason = "not every test that uses this file waits")]
 pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + Duration::from_secs(30);
     loop {
