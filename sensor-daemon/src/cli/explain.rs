@@ -48,7 +48,10 @@ enum Form {
 pub(super) fn explain(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let reader = arguments.store.open()?;
     let report = stored::by_id(&reader, &arguments.id)?;
-    let story = Story::new(&report, &candidates(&reader, &report)?);
+    let mut story = Story::new(&report, &candidates(&reader, &report)?);
+    if let Some(directory) = arguments.store.elsewhere() {
+        story = story.kept_in(&directory);
+    }
     let told = match arguments.format {
         Form::Text => text(&story, colour()),
         Form::Html => html(&story),

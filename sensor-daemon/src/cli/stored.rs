@@ -1,6 +1,6 @@
 //! What commands share that read the record of findings: where it is, moments as people write them, one finding by its id.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::Args;
@@ -22,6 +22,12 @@ pub(super) struct Options {
 }
 
 impl Options {
+    /// Where the record is, from wherever it is read, unless it is where it is looked for by default.
+    pub(super) fn elsewhere(&self) -> Option<PathBuf> {
+        let directory = std::path::absolute(&self.state_directory).ok()?;
+        (directory != Path::new(store::DIRECTORY)).then_some(directory)
+    }
+
     /// Opens the record.
     ///
     /// # Errors

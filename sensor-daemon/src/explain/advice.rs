@@ -109,6 +109,22 @@ fn evidence(report: &Report, live: bool) -> Option<Step> {
     Some(Step::new(what, commands))
 }
 
+/// Has the commands that read the record say where it is. Where that can't be typed, there is nothing to copy.
+pub(super) fn of_record(steps: &mut [Step], directory: &str) {
+    let directory = word(directory);
+    for step in steps {
+        step.commands.retain_mut(|Line(words)| {
+            if words.first().is_none_or(|program| program != "sensor-daemon") {
+                return true;
+            }
+            if let Some(directory) = &directory {
+                words.splice(2..2, [String::from("--state-directory"), directory.clone()]);
+            }
+            directory.is_some()
+        });
+    }
+}
+
 /// The first characters of an id, which is ASCII.
 fn beginning(id: &str, characters: usize) -> &str {
     id.get(..characters).unwrap_or(id)

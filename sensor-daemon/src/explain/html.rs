@@ -71,7 +71,7 @@ pub fn html(story: &Story) -> String {
     }
     let _ = writeln!(
         out,
-        "<h2>The way from the peer to the shell</h2>\n<div class=\"wide\">{}</div>",
+        "<h2>The chain from the peer to the shell</h2>\n<div class=\"wide\">{}</div>",
         svg::inline("The chain from the peer to the shell", svg::chain(story))
     );
     let _ = writeln!(

@@ -1,6 +1,8 @@
 //! Everything that is told of a finding, in the order in which it is told. Pure: made of reports and nothing else.
 //! `docs/reading.md` documents its JSON form, which changes only together with [`VERSION`].
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use crate::{
@@ -157,6 +159,13 @@ impl Story {
             steps: advice::steps(report, &processes),
             processes,
         }
+    }
+
+    /// The same, told of a record in another directory than the usual one: commands that read it name that.
+    #[must_use]
+    pub fn kept_in(mut self, directory: &Path) -> Self {
+        advice::of_record(&mut self.steps, &directory.to_string_lossy());
+        self
     }
 }
 

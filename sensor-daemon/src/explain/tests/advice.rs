@@ -122,6 +122,30 @@ fn a_process_is_touched_only_if_it_is_the_same() {
     }
 }
 
+/// The command that keeps the page reads the record that this story was read from.
+#[test]
+fn a_record_elsewhere_is_named() {
+    for (directory, expected) in [
+        (
+            "/tmp/it's",
+            Some("sensor-daemon explain --state-directory '/tmp/it'\\''s' f3aafca5de2d --format html > finding.html"),
+        ),
+        ("/tmp/a b", None),
+    ] {
+        let story = Story::new(&full(), &[]).kept_in(directory.as_ref());
+        let commands = story.steps.iter().flat_map(|step| &step.commands);
+        let reads: Vec<String> = commands
+            .map(|line| line.joined())
+            .filter(|line| line.contains("sensor-daemon"))
+            .collect();
+        assert_eq!(reads.first().map(String::as_str), expected);
+        sh(&format!(
+            "set -n\n{}",
+            text(&story, false).split_once("in this order:\n").unwrap().1
+        ));
+    }
+}
+
 /// What `ss` sees and what `iptables` meets differ inside a network namespace.
 #[test]
 fn a_connection_is_cut_where_it_is() {
