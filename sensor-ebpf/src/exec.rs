@@ -16,6 +16,7 @@ use crate::{
     kernel::{self, Bprm, CgroupNode, Fault, File, Files, Operations, Task},
     maps::{self, FD_BLOCK, Handover, Scratch, Stage},
     path::{self, End},
+    piped,
     streams::{self, Kind},
     tail::Tail,
 };
@@ -28,23 +29,28 @@ const HUGETLBFS_MAGIC: u64 = 0x9584_58f6;
 
 /// First stage, the hot path: what every exec on the machine pays.
 #[inline(always)]
-pub fn observe(ctx: &BtfTracePointContext, task: Task) {
+pub fn observe(ctx: &BtfTracePointContext, task: Task, bprm: Bprm) {
     maps::count(|counters| counters.execs_seen += 1);
     match look_at(task.files()) {
         Ok(None) => {}
         Ok(Some(Look { kinds, files })) => {
+            let stdin_is_piped = kinds[0] == Kind::Piped;
+            let is_network = kinds.contains(&Kind::Network);
+            if !is_network && piped::is_nobodys_business(task, bprm, stdin_is_piped) {
+                return;
+            }
             if let Some(scratch) = maps::scratch() {
                 // SAFETY: this CPU's map value; no other program uses it meanwhile.
                 unsafe {
                     (*scratch).handover = Handover {
                         files,
-                        stdin_is_piped: kinds[0] == Kind::Piped,
+                        stdin_is_piped,
                         reason: reason::SOCKET,
                         exe_kind: file_kind::OTHER,
                         held_count: 0,
                     };
                 }
-                let stage = if kinds.contains(&Kind::Network) {
+                let stage = if is_network {
                     Stage::DescribeProcess
                 } else {
                     Stage::ConsiderPiped

@@ -37,7 +37,7 @@ use crate::kernel::{Bprm, File, Sock, Task};
 /// ```
 #[btf_tracepoint(function = "sched_process_exec")]
 fn exec_streams(ctx: BtfTracePointContext) -> i32 {
-    exec::observe(&ctx, Task::from_context(ctx.arg(0)));
+    exec::observe(&ctx, Task::from_context(ctx.arg(0)), Bprm::from_context(ctx.arg(2)));
     0
 }
 

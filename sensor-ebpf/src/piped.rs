@@ -12,7 +12,7 @@ use sensor_common::record::{FileKey, HELD_MAX, PARENT_FDS_MAX, StreamRecord, fil
 
 use crate::{
     exec::EMPTY_STREAM,
-    kernel::{self, Bprm, File, Task, TypedFile},
+    kernel::{self, Bprm, File, Files, Task, TypedFile},
     maps::{self, ARGV_LOOK, Scratch, Stage},
     streams,
 };
@@ -21,6 +21,64 @@ use crate::{
 const BLOCKS: u32 = 2;
 /// Entries of a table that are copied at once.
 const LINE: u32 = 8;
+
+/// Whether nothing speaks for this exec, as is so with nearly all of them: it can be no shell that reads commands, is of no session,
+/// and its parent has no socket. A part of the first stage, and all in registers: each cache line that a stage of its own would
+/// touch costs as much as what it computes.
+#[inline(always)]
+pub fn is_nobodys_business(task: Task, bprm: Bprm, stdin_is_piped: bool) -> bool {
+    let parent = task.parent().group_leader();
+    if has_socket(parent.files()) || maps::marks(parent.tgid(), parent.start_ns()) & process_mark::SESSION != 0 {
+        return false;
+    }
+    !stdin_is_piped || bprm.script_name().is_some() || file_kind(bprm.executable()) == file_kind::OTHER
+}
+
+/// Whether any of the descriptors that are searched for connections is a socket.
+#[inline(always)]
+fn has_socket(files: Files) -> bool {
+    let sockets = kernel::socket_operations();
+    let Some((descriptors, size)) = files.table() else {
+        return false;
+    };
+    if sockets == 0 {
+        return false;
+    }
+    let mut found = kernel::zero();
+    if files.is_embedded(descriptors) {
+        let mut open = files.embedded_open();
+        for fd in 0..64 {
+            if open == 0 {
+                break;
+            }
+            if open & 1 != 0 {
+                found |= u64::from(files.embedded(fd).1 == sockets);
+            }
+            open >>= 1;
+        }
+    } else {
+        for number in 0..BLOCKS {
+            let first = number * 64;
+            if size >= first + 64 {
+                let mut open = files.open(number);
+                for line in 0..64 / LINE {
+                    if open == 0 {
+                        break;
+                    }
+                    if open & ((1 << LINE) - 1) != 0 {
+                        for (index, file) in File::entries(descriptors, first + line * LINE).into_iter().enumerate() {
+                            if open >> index & 1 != 0 {
+                                found |= u64::from(file.operations() == sockets);
+                            }
+                        }
+                    }
+                    open >>= LINE;
+                }
+            }
+        }
+    }
+    found != 0
+}
 
 /// Decides whether user space has to hear of this exec.
 #[inline(always)]

@@ -10,6 +10,7 @@ mod explain;
 mod findings;
 mod memory;
 mod outputs;
+mod outputs_state;
 mod record;
 mod replay;
 mod reporting;
@@ -101,6 +102,15 @@ Examples:
   sensor-daemon findings --peer 203.0.113.7 --format json | jq -r .finding.description
   sensor-daemon findings --follow")]
     Findings(findings::Arguments),
+    /// Show how each output is doing: what waits for it, and why it takes nothing
+    ///
+    /// Reads the sensor's record, as `findings` does. WAITING counts the states of findings that the output has not had; they are
+    /// kept for it. Exits 0 if all outputs take findings, 1 otherwise.
+    #[command(after_help = "\
+Examples:
+  sensor-daemon outputs
+  sensor-daemon outputs --format json | jq -r 'select(.state != \"ok\") | .reason'")]
+    Outputs(outputs_state::Arguments),
     /// Tell the whole story of a finding: what happened, through what, to what, how bad, what to do now
     ///
     /// On one screen: the verdict and its evidence; the chain from the peer to the shell; the process tree; commands and times;
@@ -170,6 +180,7 @@ pub fn main() -> ExitCode {
         Command::Record(arguments) => record::record(&arguments, cli.verbose >= 2),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Findings(arguments) => findings::findings(&arguments),
+        Command::Outputs(arguments) => outputs_state::outputs(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Exceptions(arguments) => exceptions::exceptions(&arguments),

@@ -116,33 +116,41 @@ impl Driver {
         loop {
             match self.sink.deliver(report) {
                 Ok(()) => {
-                    let mut status = lock(&self.status);
-                    status.delivered += 1;
-                    if status.failing.take().is_some() {
+                    let failed = {
+                        let mut status = lock(&self.status);
+                        status.delivered += 1;
+                        status.failing.take().is_some()
+                    };
+                    if failed {
                         info!("{} takes findings again", self.sink.name());
+                        self.follower.failing(None);
                     }
                     return Outcome::Delivered;
                 }
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe && self.sink.name() == super::stdout::NAME => {
+                    self.follower.failing(Some(&error.to_string()));
                     return Outcome::Broken(error);
                 }
-                Err(error) => {
-                    let text = error.to_string();
-                    let mut status = lock(&self.status);
-                    if status.failing.as_ref() != Some(&text) {
-                        warn!(
-                            "{} does not take findings: {text}; they are kept and delivered when it does",
-                            self.sink.name()
-                        );
-                        status.failing = Some(text);
-                    }
-                }
+                Err(error) => self.fails(error.to_string()),
             }
             if self.follower.pause(pause) {
                 return Outcome::GivenUp;
             }
             pause = (pause * 2).min(PAUSE_MAX);
         }
+    }
+
+    /// Says so once.
+    fn fails(&self, why: String) {
+        if lock(&self.status).failing.as_ref() == Some(&why) {
+            return;
+        }
+        warn!(
+            "{} does not take findings: {why}; they are kept and delivered when it does",
+            self.sink.name()
+        );
+        self.follower.failing(Some(&why));
+        lock(&self.status).failing = Some(why);
     }
 }
 

@@ -42,7 +42,13 @@ const SCHEMA: &str = "
     CREATE INDEX reports_of_finding ON reports (id, seq);
     CREATE INDEX reports_by_time ON reports (updated) WHERE latest = 1;
     CREATE INDEX reports_superseded ON reports (seq) WHERE latest = 0;
-    CREATE TABLE cursors (sink TEXT PRIMARY KEY, seq INTEGER NOT NULL, waits INTEGER NOT NULL DEFAULT 1) WITHOUT ROWID;
+    CREATE TABLE cursors (
+        sink TEXT PRIMARY KEY,
+        seq INTEGER NOT NULL,
+        waits INTEGER NOT NULL DEFAULT 1,
+        failing TEXT,
+        failing_since INTEGER
+    ) WITHOUT ROWID;
     CREATE TABLE runs (run INTEGER PRIMARY KEY AUTOINCREMENT);
 ";
 
@@ -222,6 +228,16 @@ impl Database {
         Ok(())
     }
 
+    /// Notes why a sink takes nothing, since when; or that it does again.
+    pub(super) fn set_failing(&mut self, sink: &str, why: Option<&str>, now: i64) -> rusqlite::Result<()> {
+        self.connection.execute(
+            "UPDATE cursors SET failing = ?2, failing_since = CASE WHEN ?2 IS NULL THEN NULL ELSE coalesce(failing_since, ?3) END
+                WHERE sink = ?1",
+            params![sink, why, now],
+        )?;
+        Ok(())
+    }
+
     /// Every sink's place.
     pub(super) fn cursors(&self) -> rusqlite::Result<Vec<Cursor>> {
         queries::cursors(&self.connection)
@@ -247,6 +263,7 @@ impl Database {
         for sink in sinks {
             self.cursor(sink)?;
             self.wait_for(sink, true)?;
+            self.set_failing(sink, None, 0)?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use tracing::debug;
 use super::{
     Stored,
     handle::{Shared, lock},
+    unix_now,
 };
 use crate::finding::Report;
 
@@ -73,6 +74,13 @@ impl Follower {
         self.cursor = seq;
         if let Err(error) = lock(&self.shared.database).set_cursor(&self.sink, seq) {
             debug!("the place of {} can't be kept: {error}", self.sink);
+        }
+    }
+
+    /// Notes why the sink takes nothing, or that it does again.
+    pub fn failing(&self, why: Option<&str>) {
+        if let Err(error) = lock(&self.shared.database).set_failing(&self.sink, why, unix_now()) {
+            debug!("how {} does can't be kept: {error}", self.sink);
         }
     }
 

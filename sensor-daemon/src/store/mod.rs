@@ -69,6 +69,21 @@ pub struct Filter {
     pub limit: Option<usize>,
 }
 
+/// How an output is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputState {
+    /// As `--output` names it.
+    pub name: String,
+    /// States that it has not had.
+    pub waiting: u64,
+    /// Nobody reads it any more; it is tried again when the sensor starts anew.
+    pub closed: bool,
+    /// Why it takes nothing.
+    pub failing: Option<String>,
+    /// Since when, in nanoseconds of Unix time.
+    pub failing_since: Option<i64>,
+}
+
 /// How long findings that ended are kept, and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path};
 use rusqlite::{Connection, OpenFlags, Row, params};
 
 use super::{
-    Filter, StoreError, Stored,
+    Filter, OutputState, StoreError, Stored,
     columns::{rank, state_name},
     database::{Failure, SCHEMA_VERSION, version},
 };
@@ -54,6 +54,24 @@ pub(super) fn cursors(connection: &Connection) -> rusqlite::Result<Vec<Cursor>> 
             sink: row.get(0)?,
             seq: row.get(1)?,
             waits: row.get(2)?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// How every sink is doing.
+pub(super) fn outputs(connection: &Connection) -> rusqlite::Result<Vec<OutputState>> {
+    let mut statement = connection.prepare(
+        "SELECT sink, (SELECT count(*) FROM reports WHERE reports.seq > cursors.seq), waits, failing, failing_since
+            FROM cursors ORDER BY sink",
+    )?;
+    let rows = statement.query_map([], |row| {
+        Ok(OutputState {
+            name: row.get(0)?,
+            waiting: row.get::<_, i64>(1)?.unsigned_abs(),
+            closed: !row.get::<_, bool>(2)?,
+            failing: row.get(3)?,
+            failing_since: row.get(4)?,
         })
     })?;
     rows.collect()

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::{Filter, StoreError, Stored, queries};
+use super::{Filter, OutputState, StoreError, Stored, queries};
 
 /// Reads; never writes.
 pub struct Reader {
@@ -49,6 +49,14 @@ impl Reader {
     /// The file can't be read.
     pub fn after(&self, seq: i64, limit: usize) -> Result<Vec<Stored>, StoreError> {
         self.explain(queries::after(&self.connection, seq, limit))
+    }
+
+    /// How each output is doing, by name.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub fn outputs(&self) -> Result<Vec<OutputState>, StoreError> {
+        self.explain(queries::outputs(&self.connection))
     }
 
     /// The newest state of each finding whose id begins with `prefix`.

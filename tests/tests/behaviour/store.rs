@@ -47,6 +47,19 @@ fn kept(state: &Path) -> Result<Vec<Value>> {
     lines.map(|line| Ok(serde_json::from_slice(line)?)).collect()
 }
 
+/// What `outputs` says of one of them.
+fn outputs(state: &Path, name: &str) -> Result<Value> {
+    let output = ask(state, &["outputs", "--format", "json"])?;
+    let lines: Vec<Value> = String::from_utf8(output.stdout)?
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
+    let all_well = lines.iter().all(|line| line["state"] == "ok");
+    ensure!(output.status.success() == all_well, "{:?} for {lines:?}", output.status);
+    let one = lines.into_iter().find(|line| line["output"] == name);
+    one.with_context(|| format!("nothing is said of {name}"))
+}
+
 fn id(finding: &Value) -> &str {
     let name = finding["finding"]["name"].as_str().unwrap_or_default();
     name.rsplit('/').next().unwrap_or_default()
@@ -182,6 +195,12 @@ fn an_output_that_fails_catches_up() -> Result<()> {
             .any(|line| line.contains("does not take findings"))
             .then_some(()))
     })?;
+    let name = format!("file={}", file.display());
+    let of_file = outputs(&directory.path().join("state"), &name)?;
+    ensure!(
+        of_file["state"] == "failing" && of_file["waiting"].as_u64() > Some(0) && of_file["reason"].is_string(),
+        "{of_file}"
+    );
     fs::create_dir(&logs)?;
     let ended = |path: &Path| {
         let text = fs::read_to_string(path).unwrap_or_default();
@@ -189,6 +208,10 @@ fn an_output_that_fails_catches_up() -> Result<()> {
             .any(|line| line.contains(finding.id()) && line.contains("\"INACTIVE\""))
     };
     wait_for("what the file had missed", || Ok(ended(&file).then_some(())))?;
+    wait_for("the file's good state", || {
+        let of_file = outputs(&directory.path().join("state"), &name)?;
+        Ok((of_file["state"] == "ok" && of_file["waiting"] == 0).then_some(()))
+    })?;
     // As logrotate does it.
     let rotated = logs.join("findings.json.1");
     fs::rename(&file, &rotated)?;

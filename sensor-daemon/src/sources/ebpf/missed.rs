@@ -6,26 +6,37 @@
 //! No program can see that it did not run, but the kernel counts it, from 5.12 on.
 
 use std::{
-    fs,
-    os::fd::{AsRawFd as _, BorrowedFd},
-    path::PathBuf,
+    fs::File,
+    os::{
+        fd::{AsRawFd as _, BorrowedFd},
+        unix::fs::FileExt as _,
+    },
 };
 
-/// The programs, to be asked.
+/// Bytes of what the kernel shows of a program's descriptor; it has some 250.
+const TEXT_MAX: usize = 1024;
+
+/// The programs, to be asked: what the kernel shows of their descriptors. Open, since each finding asks.
 #[derive(Debug, Default)]
-pub struct MissedRuns(Vec<PathBuf>);
+pub struct MissedRuns(Vec<File>);
 
 impl MissedRuns {
     /// Counts for one more program; `program` has to stay open.
     pub(super) fn watch(&mut self, program: BorrowedFd<'_>) {
-        self.0.push(format!("/proc/self/fdinfo/{}", program.as_raw_fd()).into());
+        // Without /proc there is nothing to be had.
+        self.0
+            .extend(File::open(format!("/proc/self/fdinfo/{}", program.as_raw_fd())));
     }
 
     /// Runs left out since the programs were loaded, of all of them; zero where the kernel does not count.
     #[must_use]
     pub fn count(&self) -> u64 {
-        let texts = self.0.iter().filter_map(|path| fs::read_to_string(path).ok());
-        texts.filter_map(|text| of_program(&text)).sum()
+        let of_one = |file: &File| {
+            let mut text = [0; TEXT_MAX];
+            let length = file.read_at(&mut text, 0).ok()?;
+            of_program(std::str::from_utf8(text.get(..length)?).ok()?)
+        };
+        self.0.iter().filter_map(of_one).sum()
     }
 }
 
