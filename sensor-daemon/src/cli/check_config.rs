@@ -9,7 +9,11 @@ use std::{
 use clap::Args;
 
 use super::exceptions::count;
-use crate::{config, detect::exceptions::Origin, model::Text};
+use crate::{
+    config::{self, Config, Outputs},
+    detect::exceptions::Origin,
+    model::Text,
+};
 
 /// Arguments of `check-config`.
 #[derive(Debug, Args)]
@@ -37,14 +41,41 @@ pub(super) fn check_config(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         || "min_severity is left at its default".to_owned(),
         |severity| format!("min_severity is {}", severity.name().to_ascii_lowercase()),
     );
+    let shown = |text: String| Text::from(text.as_str()).for_terminal();
     writeln!(
         io::stdout().lock(),
-        "OK: {}: {}{} added, {} disabled{}; {severity}.",
-        Text::from(arguments.file.display().to_string().as_str()).for_terminal(),
+        "OK: {}: {}{} added, {} disabled{}; {severity}{}.",
+        shown(arguments.file.display().to_string()),
         count(own.len()),
         list(&own),
         disabled.len(),
         list(&disabled),
+        shown(delivery(&config)),
     )?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the file says of where findings go and are kept; nothing if it says nothing.
+fn delivery(config: &Config) -> String {
+    let Outputs {
+        places,
+        format,
+        cloud_logging,
+    } = &config.outputs;
+    let mut said = String::new();
+    let places: Vec<String> = places.iter().map(ToString::to_string).collect();
+    for (field, value) in [
+        ("output", Some(places.join(", ")).filter(|places| !places.is_empty())),
+        ("format", format.map(|format| format.name().to_owned())),
+        ("cloud_logging", cloud_logging.map(|on| on.to_string())),
+        (
+            "[store] directory",
+            config.store.directory.as_ref().map(|path| path.display().to_string()),
+        ),
+    ] {
+        if let Some(value) = value {
+            said.push_str(&format!("; {field} is {value}"));
+        }
+    }
+    said
 }

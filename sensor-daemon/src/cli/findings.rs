@@ -9,12 +9,12 @@ use std::{
 use clap::{Args, ValueEnum};
 
 use super::{
-    reporting::{Format, MinSeverity},
+    reporting::MinSeverity,
     stored::{self, moment},
 };
 use crate::{
     detect::State,
-    finding::{self, Report},
+    finding::{self, Format, Report},
     model::Endpoint,
     store::{Filter, Stored},
 };

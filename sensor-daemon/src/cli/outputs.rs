@@ -1,9 +1,11 @@
-//! Where findings are kept and where they go: the options of `run` and `record`, and what they start.
+//! Where findings are kept and where they go: the options of `run` and `record`, over what the configuration file says, and what
+//! they start.
 
 use std::{
+    fs::File,
     io,
+    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
     path::PathBuf,
-    str::FromStr,
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
@@ -13,16 +15,17 @@ use clap::Args;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use super::reporting::Format;
+use super::reporting::Told;
 use crate::{
-    finding::Report,
+    finding::{Format, Report},
     sinks::{
         Sink,
         driver::{self, Broken, Driven},
         file::Appended,
         journald::{self, Journald},
+        output::{self, Output},
         stdout::{self, Stdout},
-        syslog::{Collector, Syslog},
+        syslog::Syslog,
     },
     store::{self, Place, Retention, Store},
 };
@@ -36,79 +39,101 @@ const POLL: Duration = Duration::from_millis(5);
 pub(super) struct Options {
     /// Where findings go, several times for several places: stdout; journald (systemd's journal, with fields to filter by);
     /// file=PATH (lines in the format of --format, opened anew on SIGHUP); syslog=unix:/dev/log, syslog=udp:HOST:PORT or
-    /// syslog=tcp:HOST:PORT (RFC 5424). One that does not take them for a while gets them later
-    #[arg(long, value_name = "PLACE", default_value = "stdout")]
+    /// syslog=tcp:HOST:PORT (RFC 5424). One that does not take them for a while gets them later. Goes before all places of the
+    /// configuration file (`output`). Without either stdout, or journald where that is the journal and no format was asked for
+    #[arg(long, value_name = "PLACE")]
     output: Vec<Output>,
-    /// Directory in which findings are kept, and how far each output has come. Without it $STATE_DIRECTORY (systemd sets it) is
-    /// used, else /var/lib/sensor-daemon if that exists, else memory: then what was not delivered ends with the sensor
+    /// Directory in which findings are kept, and how far each output has come. Goes before the configuration file's ([store]
+    /// `directory`). Without either $STATE_DIRECTORY (systemd sets it) is used, else /var/lib/sensor-daemon if that exists, else
+    /// memory: then what was not delivered ends with the sensor
     #[arg(long, value_name = "DIRECTORY")]
     state_directory: Option<PathBuf>,
     /// Add to each JSON line of the standard output what Google Cloud's logging agents understand (severity, message, time,
-    /// labels, insertId), so that Cloud Run and GKE show findings as what they are
-    #[arg(long)]
-    cloud_logging: bool,
-}
-
-/// A place for findings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Output {
-    Stdout,
-    Journald,
-    File(PathBuf),
-    Syslog(Collector),
-}
-
-impl FromStr for Output {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once('=') {
-            None if text == "stdout" => Ok(Self::Stdout),
-            None if text == "journald" => Ok(Self::Journald),
-            Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
-            Some(("syslog", collector)) => collector.parse().map(Self::Syslog),
-            _ => Err("write stdout, journald, file=PATH, or syslog=unix:/dev/log".to_owned()),
-        }
-    }
+    /// labels, insertId), so that Cloud Run and GKE show findings as what they are. Goes before what the configuration file
+    /// says, as does --format
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    cloud_logging: Option<bool>,
 }
 
 impl Options {
+    /// The options, and where they say nothing, the file.
+    ///
+    /// # Errors
+    /// An output is named twice.
+    pub(super) fn over(&self, told: &Told) -> anyhow::Result<Plan> {
+        if let Some(output) = output::repeated(&self.output) {
+            bail!("--output {output} is given twice");
+        }
+        let cloud_logging = self.cloud_logging.or(told.outputs.cloud_logging).unwrap_or(false);
+        let outputs = [&self.output, &told.outputs.places];
+        let outputs = match outputs.into_iter().find(|places| !places.is_empty()) {
+            Some(places) => places.clone(),
+            None if told.format == Format::Auto && !cloud_logging && is_journal() => vec![Output::Journald],
+            None => vec![Output::Stdout],
+        };
+        Ok(Plan {
+            outputs,
+            format: told.format,
+            cloud_logging,
+            place: place(self.state_directory.as_ref().or(told.store.directory.as_ref())),
+            retention: told.store.retention,
+        })
+    }
+}
+
+/// Where findings are kept, if this directory was named or none was.
+fn place(told: Option<&PathBuf>) -> Place {
+    // systemd lists several with colons.
+    let by_systemd = || std::env::var("STATE_DIRECTORY").ok();
+    let first = |list: String| {
+        list.split(':')
+            .next()
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+    };
+    let usual = || Some(PathBuf::from(store::DIRECTORY)).filter(|path| path.is_dir());
+    told.cloned()
+        .or_else(|| by_systemd().and_then(first))
+        .or_else(usual)
+        .map_or(Place::Memory, Place::Directory)
+}
+
+/// Whether standard output is the journal: then each finding may as well have its fields there.
+fn is_journal() -> bool {
+    let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+    let stream = std::env::var("JOURNAL_STREAM").ok();
+    stream
+        .zip(stdout.and_then(|stdout| stdout.metadata()).ok())
+        .is_some_and(|(stream, stdout)| stream == format!("{}:{}", stdout.dev(), stdout.ino()))
+}
+
+/// What was asked for, by whichever of them.
+pub(super) struct Plan {
+    outputs: Vec<Output>,
+    format: Format,
+    cloud_logging: bool,
+    place: Place,
+    retention: Retention,
+}
+
+impl Plan {
     /// Opens the record of findings and starts every output.
     ///
     /// # Errors
-    /// An output is named twice, or can't be started.
-    pub(super) fn start(&self, format: Format, retention: Retention) -> anyhow::Result<(Outputs, Failures)> {
+    /// An output can't be started.
+    pub(super) fn start(&self) -> anyhow::Result<(Outputs, Failures)> {
         let reopen = Arc::new(AtomicBool::new(false));
-        let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
-        for output in &self.output {
-            let sink: Box<dyn Sink> = match output {
-                Output::Stdout => {
-                    let format = if self.cloud_logging {
-                        Box::new(cloud_line)
-                    } else {
-                        format.for_stdout()
-                    };
-                    Box::new(Stdout::new(format).context("the standard output can't be used")?)
-                }
-                Output::File(path) => Box::new(Appended::new(path.clone(), format.for_lines(), Arc::clone(&reopen))),
-                Output::Journald => Box::new(Journald::new(journald::SOCKET).context("the journal can't be used")?),
-                Output::Syslog(collector) => Box::new(Syslog::new(collector.clone())),
-            };
-            if sinks.iter().any(|other| other.name() == sink.name()) {
-                bail!("--output {} is given twice", sink.name());
-            }
-            sinks.push(sink);
-        }
+        let sinks = self.outputs.iter().map(|output| self.sink(output, &reopen));
+        let sinks = sinks.collect::<anyhow::Result<Vec<_>>>()?;
         let names: Vec<String> = sinks.iter().map(|sink| sink.name().to_owned()).collect();
-        let place = self.place();
-        match &place {
+        match &self.place {
             Place::Directory(directory) => info!("findings are kept in {}", directory.display()),
             Place::Memory => info!(
-                "findings are kept in memory only: there is no {}, and no --state-directory",
+                "findings are kept in memory only: there is no {}, and no other directory was named",
                 store::DIRECTORY
             ),
         }
-        let store = Store::start(&place, retention, &names)?;
+        let store = Store::start(&self.place, self.retention, &names)?;
         let (sender, broken) = mpsc::unbounded_channel();
         let driven: io::Result<Vec<Driven>> = sinks
             .into_iter()
@@ -123,20 +148,20 @@ impl Options {
         Ok((outputs, failures))
     }
 
-    fn place(&self) -> Place {
-        let told = self.state_directory.clone();
-        // systemd lists several with colons.
-        let by_systemd = || std::env::var("STATE_DIRECTORY").ok();
-        let first = |list: String| {
-            list.split(':')
-                .next()
-                .filter(|path| !path.is_empty())
-                .map(PathBuf::from)
-        };
-        let usual = || Some(PathBuf::from(store::DIRECTORY)).filter(|path| path.is_dir());
-        told.or_else(|| by_systemd().and_then(first))
-            .or_else(usual)
-            .map_or(Place::Memory, Place::Directory)
+    fn sink(&self, output: &Output, reopen: &Arc<AtomicBool>) -> anyhow::Result<Box<dyn Sink>> {
+        Ok(match output {
+            Output::Stdout => {
+                let format = if self.cloud_logging {
+                    Box::new(cloud_line)
+                } else {
+                    self.format.for_stdout()
+                };
+                Box::new(Stdout::new(format).context("the standard output can't be used")?)
+            }
+            Output::File(path) => Box::new(Appended::new(path.clone(), self.format.for_lines(), Arc::clone(reopen))),
+            Output::Journald => Box::new(Journald::new(journald::SOCKET).context("the journal can't be used")?),
+            Output::Syslog(collector) => Box::new(Syslog::new(collector.clone())),
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use clap::Args;
 use tracing::{info, warn};
 
-use super::reporting::{Options, Reports};
+use super::reporting::{Options, Reports, Told};
 use crate::{
     detect::{Engine, Incident},
     model::{Losses, Text},
@@ -42,7 +42,12 @@ pub(super) fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         (name, Box::new(BufReader::new(file)))
     };
     let mut reader = Reader::open(&name, input)?;
-    let (settings, enrichment, _) = arguments.options.settings()?;
+    let Told {
+        settings,
+        enrichment,
+        format,
+        ..
+    } = arguments.options.told()?;
     let header = reader.header();
     info!(
         host = header.host.hostname,
@@ -54,7 +59,7 @@ pub(super) fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut replay = Replay {
         engine: Engine::new(settings),
         reports: Reports::new(header.host.clone(), enrichment.arguments, enrichment.fixed()),
-        format: arguments.options.format().for_stdout(),
+        format: format.for_stdout(),
         world: RecordedWorld::default(),
         losses: Losses::default(),
         out: BufWriter::new(io::stdout().lock()),

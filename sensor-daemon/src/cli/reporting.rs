@@ -14,43 +14,28 @@ use crate::{
     config,
     detect::{Incident, Settings, Severity},
     enrich::Contexts,
-    finding::{self, Report},
+    finding::{self, Format, Report},
     model::{Host, Losses},
     sinks::stdout,
-    store::Retention,
 };
 
 /// Options of every command that reports.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// How to write findings
-    #[arg(long, value_enum, default_value = "auto")]
-    format: Format,
+    /// How to write findings. Goes before what the configuration file says; the default is auto
+    #[arg(long, value_enum)]
+    format: Option<Format>,
     /// Leave out findings below this severity; such a takeover is followed silently, in case it rises. Goes before what the
     /// configuration file says; the default is medium
     #[arg(long, value_enum)]
     min_severity: Option<MinSeverity>,
-    /// Configuration file: exceptions and the lowest severity. Without it /etc/sensor-daemon/config.toml is read, if there
-    /// is one. `check-config` says what is wrong with a file
+    /// Configuration file: exceptions, the lowest severity, what findings say, where they go and are kept. What the command
+    /// line says as well wins. Without it /etc/sensor-daemon/config.toml is read, if there is one. `check-config` says what is
+    /// wrong with a file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
     enrichment: enrichment::Options,
-}
-
-/// How findings are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// For people if standard output is a terminal, else JSON
-    Auto,
-    /// One JSON object a line: Google Security Command Center's finding (v2 API, `{finding, resource}`)
-    Json,
-    /// A few lines for people
-    Human,
-    /// One JSON object a line: an OCSF 1.8.0 event, class Detection Finding (2004)
-    Ocsf,
-    /// One JSON object a line: a document of the Elastic Common Schema 9.4.0
-    Ecs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -73,14 +58,13 @@ impl From<MinSeverity> for Severity {
 }
 
 impl Options {
-    /// What the engine is told, what findings say beside the evidence, and how long they are kept, by the command line and the
-    /// configuration file.
+    /// What was told, the command line before the configuration file.
     ///
     /// # Errors
     /// The configuration file can't be read, or is wrong.
-    pub(super) fn settings(&self) -> anyhow::Result<(Settings, Enrichment, Retention)> {
+    pub(super) fn told(&self) -> anyhow::Result<Told> {
         let config = config::load(self.config.as_deref())?;
-        let enrichment = self.enrichment.over(config.enrichment);
+        let mut outputs = config.outputs;
         let settings = Settings {
             min_severity: self
                 .min_severity
@@ -89,13 +73,32 @@ impl Options {
                 .unwrap_or(Settings::default().min_severity),
             exceptions: config.exceptions,
         };
-        Ok((settings, enrichment, config.retention))
+        if self.format.is_some() {
+            // It says how standard output is written as well.
+            outputs.cloud_logging = None;
+        }
+        Ok(Told {
+            settings,
+            enrichment: self.enrichment.over(config.enrichment),
+            format: self.format.or(outputs.format).unwrap_or_default(),
+            outputs,
+            store: config.store,
+        })
     }
+}
 
-    /// How findings are written.
-    pub(super) fn format(&self) -> Format {
-        self.format
-    }
+/// What a command that reports was told.
+pub(super) struct Told {
+    /// What the engine has to know.
+    pub(super) settings: Settings,
+    /// What findings say beside the evidence.
+    pub(super) enrichment: Enrichment,
+    /// How they are written.
+    pub(super) format: Format,
+    /// Where they go, by the configuration file.
+    pub(super) outputs: config::Outputs,
+    /// Where they are kept and for how long, by the configuration file.
+    pub(super) store: config::Store,
 }
 
 impl Format {

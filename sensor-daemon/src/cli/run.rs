@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     memory, outputs,
-    reporting::{Options, Reports},
+    reporting::{Options, Reports, Told},
     sensor::Sensor,
 };
 use crate::{
@@ -77,7 +77,11 @@ async fn watch_until_told(
     let mut hangup = signal(SignalKind::hangup()).context("SIGHUP can't be caught")?;
 
     // Before the kernel side: a mistake in it should show at once.
-    let (settings, enrichment, retention) = options.settings()?;
+    let told = options.told()?;
+    let outputs = outputs.over(&told)?;
+    let Told {
+        settings, enrichment, ..
+    } = told;
     let attached = ebpf::open(LoadOptions { kernel_log })
         .and_then(ebpf::Opened::attach)
         .map_err(explain)?;
@@ -91,7 +95,7 @@ async fn watch_until_told(
         forward_kernel_log(&mut programs)?;
     }
     memory::release();
-    let (outputs, mut failures) = outputs.start(options.format(), retention)?;
+    let (outputs, mut failures) = outputs.start()?;
     let min_severity = settings.min_severity;
     let (contexts, mut learnt) = if recording.is_some() {
         // What is reported beside a recording is what replaying it says.

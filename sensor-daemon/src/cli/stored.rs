@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
+    config,
     finding::Report,
     model::Text,
     store::{self, Reader},
@@ -16,9 +17,13 @@ use crate::{
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct Options {
-    /// The directory in which the sensor keeps findings: its --state-directory
-    #[arg(long, value_name = "DIRECTORY", default_value = store::DIRECTORY)]
-    state_directory: PathBuf,
+    /// The directory in which the sensor keeps findings: its --state-directory. Without it, what the configuration file says
+    /// ([store] `directory`), else /var/lib/sensor-daemon
+    #[arg(long, value_name = "DIRECTORY")]
+    state_directory: Option<PathBuf>,
+    /// The sensor's configuration file; /etc/sensor-daemon/config.toml, if it exists, where this is not given
+    #[arg(long, value_name = "FILE", conflicts_with = "state_directory")]
+    config: Option<PathBuf>,
 }
 
 impl Options {
@@ -33,7 +38,16 @@ impl Options {
     /// # Errors
     /// There is none, or it can't be read.
     pub(super) fn open(&self) -> anyhow::Result<Reader> {
-        Ok(Reader::open(&self.state_directory.join(store::FILE))?)
+        Ok(Reader::open(&self.directory()?.join(store::FILE))?)
+    }
+
+    fn directory(&self) -> anyhow::Result<PathBuf> {
+        if let Some(directory) = &self.state_directory {
+            return Ok(directory.clone());
+        }
+        let config = config::load(self.config.as_deref())
+            .context("where findings are kept can't be told, name it with --state-directory")?;
+        Ok(config.store.directory.unwrap_or_else(|| store::DIRECTORY.into()))
     }
 }
 

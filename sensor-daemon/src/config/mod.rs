@@ -1,11 +1,12 @@
 //! The configuration file: what the sensor can be told for good. Owns its form (TOML), its place, and everything that can be
-//! wrong with it; what it says goes to `detect/`.
+//! wrong with it; what it says goes to `detect/`, and to whoever starts sinks and the record of findings.
 //!
 //! Every problem of a file is reported at once, each with its line and what to do, since whoever reads it has an incident to
 //! deal with. There is no such thing as a file that is half in force.
 
 mod enrichment;
 mod exception;
+mod outputs;
 mod problem;
 mod reader;
 mod store;
@@ -24,14 +25,13 @@ use anyhow::Context as _;
 use toml::de::{DeTable, DeValue};
 
 pub use self::enrichment::{Enrichment, is_fit};
+pub use self::outputs::Outputs;
 pub use self::problem::{Problem, Problems};
 use self::reader::{Document, Key, Value, nearest};
-use crate::{
-    detect::{
-        Severity,
-        exceptions::{Exception, Exceptions, Origin},
-    },
-    store::Retention,
+pub use self::store::Store;
+use crate::detect::{
+    Severity,
+    exceptions::{Exception, Exceptions, Origin},
 };
 
 /// Where the file is if nothing else is said. It need not be there.
@@ -43,6 +43,9 @@ const BUILT_IN: &str = include_str!("../detect/exceptions.toml");
 const FIELDS: &[&str] = &[
     "min_severity",
     "disable_exceptions",
+    "output",
+    "format",
+    "cloud_logging",
     "store",
     "exception",
     "environment",
@@ -58,8 +61,10 @@ pub struct Config {
     pub path: Option<PathBuf>,
     /// Findings below it are not reported; `None` leaves it to the default.
     pub min_severity: Option<Severity>,
-    /// How long findings are kept.
-    pub retention: Retention,
+    /// Where findings go.
+    pub outputs: Outputs,
+    /// Where they are kept, and for how long.
+    pub store: Store,
     /// The built-in exceptions, then the file's.
     pub exceptions: Exceptions,
     /// What findings say beside the evidence.
@@ -126,7 +131,10 @@ pub fn parse(name: &str, text: &str, users: &dyn Users) -> Result<Config, Proble
     for (key, value) in root.get_ref() {
         match key.get_ref().as_ref() {
             "min_severity" => config.min_severity = severity(&mut document, value),
-            "store" => config.retention = store::read(&mut document, value),
+            "output" => config.outputs.places = outputs::places(&mut document, key, value),
+            "format" => config.outputs.format = outputs::format(&mut document, value),
+            "cloud_logging" => config.outputs.cloud_logging = enrichment::switch(&mut document, key, value),
+            "store" => config.store = store::read(&mut document, value),
             "environment" => config.enrichment.environment = enrichment::switch(&mut document, key, value),
             "arguments" => config.enrichment.arguments = enrichment::switch(&mut document, key, value),
             "metadata" => config.enrichment.metadata = enrichment::switch(&mut document, key, value),

@@ -9,6 +9,7 @@ mod clip;
 mod cloud_logging;
 pub(crate) mod describe;
 mod ecs;
+mod format;
 pub(crate) mod human;
 mod id;
 mod members;
@@ -29,6 +30,7 @@ pub use self::{
     cloud_logging::cloud_logging,
     describe::sentence,
     ecs::ecs,
+    format::Format,
     human::human,
     id::finding_id,
     ocsf::ocsf,

@@ -5,6 +5,7 @@ pub mod driver;
 mod fields;
 pub mod file;
 pub mod journald;
+pub mod output;
 pub mod stdout;
 pub mod syslog;
 
@@ -14,7 +15,7 @@ use crate::finding::Report;
 
 /// Takes findings somewhere.
 pub trait Sink: Send {
-    /// What it is called in diagnostics.
+    /// What it is called in diagnostics, and in the record of findings: as people write its [`Output`](output::Output).
     fn name(&self) -> &str;
 
     /// Hands a report over, and waits until that is done. Called from a thread of the sink's own.

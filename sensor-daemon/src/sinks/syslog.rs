@@ -86,6 +86,7 @@ impl fmt::Display for Collector {
 /// A syslog collector as a sink.
 #[derive(Debug)]
 pub struct Syslog {
+    name: String,
     collector: Collector,
     /// The connection, while there is one.
     stream: Option<TcpStream>,
@@ -96,6 +97,7 @@ impl Syslog {
     #[must_use]
     pub fn new(collector: Collector) -> Self {
         Self {
+            name: format!("syslog={collector}"),
             collector,
             stream: None,
         }
@@ -136,7 +138,7 @@ impl Syslog {
 
 impl Sink for Syslog {
     fn name(&self) -> &str {
-        "syslog"
+        &self.name
     }
 
     fn deliver(&mut self, report: &Report) -> io::Result<()> {
@@ -145,10 +147,7 @@ impl Sink for Syslog {
                 io::ErrorKind::WouldBlock => "it has read nothing for some seconds".to_owned(),
                 _ => error.to_string(),
             };
-            io::Error::new(
-                error.kind(),
-                format!("the syslog collector {} does not take a finding: {why}", self.collector),
-            )
+            io::Error::new(error.kind(), format!("the collector does not take a finding: {why}"))
         })
     }
 }
