@@ -103,8 +103,15 @@ fn is_journal() -> bool {
     let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from);
     let stream = std::env::var("JOURNAL_STREAM").ok();
     stream
-        .zip(stdout.and_then(|stdout| stdout.metadata()).ok())
-        .is_some_and(|(stream, stdout)| stream == format!("{}:{}", stdout.dev(), stdout.ino()))
+        .zip(stdout.ok())
+        .is_some_and(|(stream, stdout)| is_stream(&stream, &stdout))
+}
+
+/// Whether this is the stream that a service manager describes so, and not one that was put in its place later.
+fn is_stream(described: &str, stream: &File) -> bool {
+    stream
+        .metadata()
+        .is_ok_and(|stream| described == format!("{}:{}", stream.dev(), stream.ino()))
 }
 
 /// What was asked for, by whichever of them.
@@ -232,5 +239,99 @@ impl Outputs {
         }
         // A sink that is stuck holds no lock: the record is written by its own thread.
         let _ = tokio::time::timeout(patience, tokio::task::spawn_blocking(|| self.store.join())).await;
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::reporting;
+
+    #[derive(Parser)]
+    struct CommandLine {
+        #[command(flatten)]
+        options: reporting::Options,
+        #[command(flatten)]
+        outputs: Options,
+    }
+
+    /// What is planned, if the file says this and the command line that.
+    fn plan(file: &str, arguments: &[&str]) -> anyhow::Result<Plan> {
+        let config = tempfile::NamedTempFile::new()?;
+        std::fs::write(&config, file)?;
+        let config = config.path().to_str().unwrap();
+        let line = CommandLine::try_parse_from([&["test", "--config", config], arguments].concat())?;
+        line.outputs.over(&line.options.told()?)
+    }
+
+    #[test]
+    fn the_command_line_goes_before_the_file_and_that_before_the_default() {
+        const FILE: &str = "output = ['file=/a', 'journald']\nformat = 'ecs'\ncloud_logging = true\n\
+                            [store]\ndirectory = '/state'\nmax_size_mib = 1";
+        for (file, arguments, outputs, format, cloud_logging) in [
+            ("", &[][..], &["stdout"][..], Format::Auto, false),
+            (FILE, &[], &["file=/a", "journald"], Format::Ecs, true),
+            (FILE, &["--output=stdout"], &["stdout"], Format::Ecs, true),
+            // It says how standard output is written, and so may not be overruled by the file.
+            (FILE, &["--format=auto"], &["file=/a", "journald"], Format::Auto, false),
+            (
+                FILE,
+                &["--cloud-logging=false"],
+                &["file=/a", "journald"],
+                Format::Ecs,
+                false,
+            ),
+            (
+                "",
+                &["--cloud-logging", "--format=ocsf"],
+                &["stdout"],
+                Format::Ocsf,
+                true,
+            ),
+            ("cloud_logging = true", &[], &["stdout"], Format::Auto, true),
+        ] {
+            let plan = plan(file, arguments).unwrap();
+            let planned: Vec<String> = plan.outputs.iter().map(ToString::to_string).collect();
+            assert_eq!(planned, outputs, "{file} {arguments:?}");
+            assert_eq!(
+                (plan.format, plan.cloud_logging),
+                (format, cloud_logging),
+                "{file} {arguments:?}"
+            );
+        }
+        let kept = plan(FILE, &[]).unwrap();
+        assert_eq!(
+            (kept.place, kept.retention.max_bytes),
+            (Place::Directory("/state".into()), 1 << 20)
+        );
+        let kept = plan(FILE, &["--state-directory=/other"]).unwrap();
+        assert_eq!(
+            (kept.place, kept.retention.max_bytes),
+            (Place::Directory("/other".into()), 1 << 20)
+        );
+    }
+
+    #[test]
+    fn an_output_that_is_given_twice_is_refused() {
+        let arguments = ["--output=file=/a", "--output=stdout", "--output=file=/a"];
+        let error = plan("", &arguments).err().unwrap().to_string();
+        assert_eq!(error, "--output file=/a is given twice");
+        assert!(plan("", &["--output=nowhere"]).is_err());
+    }
+
+    #[test]
+    fn standard_output_is_the_journal_if_the_manager_says_so_of_this_very_stream() {
+        let (one, _other) = UnixStream::pair().unwrap();
+        let one = File::from(std::os::fd::OwnedFd::from(one));
+        let is = one.metadata().unwrap();
+        assert!(is_stream(&format!("{}:{}", is.dev(), is.ino()), &one));
+        for other in [String::new(), "1:1".into(), format!("{}:{}", is.dev(), is.ino() + 1)] {
+            assert!(!is_stream(&other, &one), "{other}");
+        }
     }
 }

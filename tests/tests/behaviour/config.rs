@@ -1,9 +1,19 @@
 //! The configuration file as people meet it: listed, checked, refused.
 
-use std::{collections::HashMap, fs, path::PathBuf};
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, ensure};
-use sensor_tests::suite::Alone;
+use sensor_tests::{
+    deadline::wait_for,
+    process::command,
+    sensor::{Sensor, binary},
+    suite::Alone,
+    takeover::Takeover,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -12,6 +22,8 @@ use super::command_line::{all, sensor};
 const GOOD: &str = r#"
 min_severity = "high"
 disable_exceptions = ["mosh"]
+output = ["journald", "file=/var/log/findings.json"]
+format = "ecs"
 
 [[exception]]
 id = "nightly-backup"
@@ -21,8 +33,9 @@ peer = ["10.1.0.0/16", "2001:db8::/32"]
 user = "root"
 "#;
 
-/// Three mistakes, on lines 1, 5 and 9.
+/// Four mistakes, on lines 1, 2, 6 and 10.
 const BAD: &str = r#"min_severity = "hihg"
+output = ["stdout", "journal"]
 
 [[exception]]
 id = "a"
@@ -54,7 +67,15 @@ fn check_config_accepts() -> Result<()> {
         output.status,
         all(&output)
     );
-    for word in ["OK", path, "1 exception (nightly-backup)", "1 disabled (mosh)", "high"] {
+    for word in [
+        "OK",
+        path,
+        "1 exception (nightly-backup)",
+        "1 disabled (mosh)",
+        "high",
+        "output is journald, file=/var/log/findings.json",
+        "format is ecs",
+    ] {
         ensure!(text.contains(word), "`{word}` is missing: {text}");
     }
     Ok(())
@@ -68,7 +89,12 @@ fn check_config_names_every_mistake() -> Result<()> {
     ensure!(output.status.code() == Some(1), "it ends with {}", output.status);
     ensure!(output.stdout.is_empty(), "it says OK: {}", all(&output));
     let lines: Vec<&str> = said.lines().collect();
-    let expected = [(1, "\"high\""), (5, "`binary`"), (9, "silence everything")];
+    let expected = [
+        (1, "\"high\""),
+        (2, "\"journald\""),
+        (6, "`binary`"),
+        (10, "silence everything"),
+    ];
     ensure!(lines.len() == expected.len(), "not {} lines: {said}", expected.len());
     for (line, (number, hint)) in lines.iter().zip(expected) {
         ensure!(
@@ -167,6 +193,66 @@ fn exceptions_of_a_bad_file() -> Result<()> {
     Ok(())
 }
 
+/// The sensor does not start with such a file, and says what `check-config` says.
+fn refused_at_start() -> Result<()> {
+    let (_dir, path) = file(BAD)?;
+    let path = path.to_str().context("an odd directory")?;
+    let (checked, started) = (sensor(&["check-config", path])?, sensor(&["run", "--config", path])?);
+    ensure!(started.status.code() == Some(1), "it ends with {}", started.status);
+    ensure!(started.stderr == checked.stderr, "other words: {}", all(&started));
+    Ok(())
+}
+
+/// Findings go where the file says, as what it says, and are kept there; the command line goes before it.
+fn outputs_of_the_file() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let [by_file, by_option, state, config] =
+        ["by-file.json", "by-option.json", "state", "config.toml"].map(|name| dir.path().join(name));
+    let text = format!(
+        "output = \"file={}\"\nformat = \"ecs\"\n[store]\ndirectory = \"{}\"\n",
+        by_file.display(),
+        state.display()
+    );
+    fs::write(&config, text)?;
+    let start = |more: &[&str]| -> Result<Sensor> {
+        let mut run = command(binary()?);
+        run.args(["run", "--config"]).arg(&config).args(more);
+        let sensor = Sensor::start_unread(run)?;
+        sensor.read()?;
+        Ok(sensor)
+    };
+    let told = |path: &Path, peer_port: &str| -> Result<()> {
+        let takeover = Takeover::start()?;
+        let port = takeover.ends().peer.port();
+        takeover.end()?;
+        wait_for("a finding in the file", || {
+            let text = fs::read_to_string(path).unwrap_or_default();
+            let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            Ok(lines
+                .any(|line| line.pointer(peer_port).is_some_and(|is| *is == port))
+                .then_some(()))
+        })
+    };
+    let running = start(&[])?;
+    told(&by_file, "/destination/port")?;
+    running.stop()?;
+    ensure!(running.line_count() == 0, "standard output has findings as well");
+    let path = config.to_str().context("an odd directory")?;
+    let listed = sensor(&["findings", "--config", path, "--format", "json"])?;
+    ensure!(
+        state.join("findings.db").is_file() && listed.status.success() && !listed.stdout.is_empty(),
+        "they are not kept there: {}",
+        all(&listed)
+    );
+    let before = fs::read(&by_file)?;
+    let output = format!("file={}", by_option.display());
+    let running = start(&["--output", &output, "--format", "json"])?;
+    told(&by_option, "/finding/connections/0/destinationPort")?;
+    running.stop()?;
+    ensure!(fs::read(&by_file)? == before, "the file's output is written to as well");
+    Ok(())
+}
+
 pub fn cases() -> Vec<Alone> {
     vec![
         ("config::check_config_accepts", check_config_accepts),
@@ -178,5 +264,7 @@ pub fn cases() -> Vec<Alone> {
         ("config::exceptions_as_a_table", exceptions_as_a_table),
         ("config::exceptions_as_json", exceptions_as_json),
         ("config::exceptions_of_a_bad_file", exceptions_of_a_bad_file),
+        ("config::refused_at_start", refused_at_start),
+        ("config::outputs_of_the_file", outputs_of_the_file),
     ]
 }
