@@ -56,7 +56,8 @@ struct Cli {
 enum Command {
     /// Watch this host and write findings to standard output until told to stop
     ///
-    /// Findings go to standard output: for people if that is a terminal, else one JSON object a line. The first line of a
+    /// Findings go to standard output: for people if that is a terminal, else one JSON object a line. --output, --format and the
+    /// configuration file say otherwise; what the command line says wins over the file, that over the default. The first line of a
     /// finding comes at once, further ones with the same `finding.name` as it grows, the last with state INACTIVE.
     /// Diagnostics go to standard error.
     ///
@@ -151,6 +152,7 @@ Examples:
     #[command(after_help = "\
 A file to begin with:
   min_severity = \"medium\"
+  output = [\"journald\", \"file=/var/log/sensor-daemon/findings.json\"]
 
   [[exception]]
   id = \"nightly-backup\"

@@ -50,7 +50,7 @@ pub(super) struct Options {
     state_directory: Option<PathBuf>,
     /// Add to each JSON line of the standard output what Google Cloud's logging agents understand (severity, message, time,
     /// labels, insertId), so that Cloud Run and GKE show findings as what they are. Goes before what the configuration file
-    /// says, as does --format
+    /// says; so does a --format
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     cloud_logging: Option<bool>,
 }

@@ -29,7 +29,10 @@ pub(super) struct Options {
 impl Options {
     /// Where the record is, from wherever it is read, unless it is where it is looked for by default.
     pub(super) fn elsewhere(&self) -> Option<PathBuf> {
-        let directory = std::path::absolute(&self.state_directory).ok()?;
+        if self.state_directory.is_none() && self.config.is_none() {
+            return None;
+        }
+        let directory = std::path::absolute(self.directory().ok()?).ok()?;
         (directory != Path::new(store::DIRECTORY)).then_some(directory)
     }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::store::Retention;
 
-const FIELDS: &[&str] = &["directory", "max_age_days", "max_size_mib"];
+pub(super) const FIELDS: &[&str] = &["directory", "max_age_days", "max_size_mib"];
 /// A hundred years.
 const DAYS_MAX: u64 = 36_500;
 /// A tebibyte.

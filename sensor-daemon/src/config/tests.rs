@@ -486,6 +486,15 @@ fn the_documentation_is_true() {
     for example in examples {
         read(example).unwrap_or_else(|problems| panic!("{problems}\n{example}"));
     }
+    // The first one is a whole file.
+    for field in FIELDS
+        .iter()
+        .chain(store::FIELDS)
+        .filter(|field| **field != "exception")
+    {
+        let is_there = |line: &str| line.starts_with(&format!("{field} = ")) || line == format!("[{field}]");
+        assert!(examples[0].lines().any(is_there), "{field} is missing");
+    }
     for field in exception::FIELDS {
         assert!(
             DOCUMENTATION.contains(&format!("\n| `{field}` | ")),
