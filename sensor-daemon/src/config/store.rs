@@ -83,3 +83,99 @@ fn number(document: &mut Document<'_>, name: &str, value: &Value<'_>, max: u64) 
     }
     read
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::config::{HostUsers, parse};
+
+    #[test]
+    fn how_long_findings_are_kept() {
+        let days = |days: u64| Some(Duration::from_secs(days * 86_400));
+        let usual = Retention::default();
+        for (text, max_age, max_bytes) in [
+            ("", usual.max_age, usual.max_bytes),
+            ("[store]", usual.max_age, usual.max_bytes),
+            ("[store]\nmax_age_days = 1", days(1), usual.max_bytes),
+            ("[store]\nmax_size_mib = 1_000", usual.max_age, 1000 << 20),
+            (
+                "[store]\nmax_age_days = 36500\nmax_size_mib = 0x10",
+                days(36_500),
+                16 << 20,
+            ),
+        ] {
+            let retention = parse("config.toml", text, &HostUsers)
+                .unwrap_or_else(|problems| panic!("{problems}"))
+                .store
+                .retention;
+            assert_eq!(retention, Retention { max_age, max_bytes }, "{text}");
+        }
+    }
+
+    #[test]
+    fn where_findings_are_kept() {
+        let directory = |text: &str| parse("config.toml", text, &HostUsers).unwrap().store.directory;
+        assert_eq!(directory("[store]\nmax_age_days = 1"), None);
+        assert_eq!(
+            directory("[store]\ndirectory = '/srv/state'"),
+            Some("/srv/state".into())
+        );
+    }
+
+    #[test]
+    fn mistakes_name_line_and_remedy() {
+        for (text, line, words) in [
+            ("store = 5", 1, ["`store` is a whole number", "[store]"]),
+            ("[store]\nmax_age_days = 0", 2, ["`max_age_days`", "from 1 to 36500"]),
+            ("[store]\nmax_age_days = -1", 2, ["`max_age_days`", "from 1 to 36500"]),
+            (
+                "[store]\nmax_age_days = 36501",
+                2,
+                ["`max_age_days`", "from 1 to 36500"],
+            ),
+            ("[store]\nmax_age_days = '30'", 2, ["`max_age_days`", "without quotes"]),
+            ("[store]\nmax_size_mib = 0", 2, ["`max_size_mib`", "from 1 to"]),
+            ("[store]\nmax_size_mib = 0.5", 2, ["`max_size_mib`", "whole number"]),
+            (
+                "[store]\nmax_size_mib = 18446744073709551616",
+                2,
+                ["`max_size_mib`", "from 1 to"],
+            ),
+            (
+                "[store]\nmax_size = 5",
+                2,
+                ["`max_size`", "did you mean `max_size_mib`?"],
+            ),
+            (
+                "[store]\ndirectory = 5",
+                2,
+                ["`directory` is a whole number, not a string", "write it as"],
+            ),
+            (
+                "[store]\ndirectory = 'state'",
+                2,
+                ["`state` is not the absolute path", "/var/lib/sensor-daemon"],
+            ),
+            (
+                "[store]\ndirectory = ''",
+                2,
+                ["`` is not the absolute path", "write it as"],
+            ),
+            (
+                "[store]\ndirectory = \"/a\\u0000\"",
+                2,
+                ["is not the absolute path", "write it as"],
+            ),
+        ] {
+            let said = parse("config.toml", text, &HostUsers).unwrap_err().to_string();
+            assert!(
+                said.starts_with(&format!("config.toml:{line}: ")) && said.contains("; "),
+                "{text}: {said}"
+            );
+            assert!(words.iter().all(|word| said.contains(word)), "{text}: {said}");
+            assert_eq!(said.lines().count(), 1, "{text}: {said}");
+        }
+    }
+}

@@ -2,10 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use super::*;
-use crate::{finding::Format, store::Retention};
 
 struct Table;
 
@@ -254,101 +253,6 @@ fn every_mistake_is_named_with_line_and_remedy() {
         ),
         (exception("container = false"), 1, &["hold for anything"]),
         (
-            "output = 'journal'".into(),
-            1,
-            &["no output `journal`", "did you mean \"journald\"?", "file=PATH"],
-        ),
-        ("output = ''".into(), 1, &["no output ``", "write stdout, journald"]),
-        (
-            "output = 5".into(),
-            1,
-            &["`output` can't be a whole number", "list of strings"],
-        ),
-        ("output = []".into(), 1, &["empty list", "remove the field"]),
-        ("output = [\n'stdout',\nfalse]".into(), 3, &["true or false"]),
-        (
-            "output = [\n'stdout',\n'elsewhere']".into(),
-            3,
-            &["`elsewhere`", "syslog=unix:/dev/log"],
-        ),
-        (
-            "output = ['stdout',\n'journald',\n'stdout']".into(),
-            3,
-            &["`stdout` is there twice", "keep one"],
-        ),
-        (
-            "output = ['file=/a', 'file=/a']".into(),
-            1,
-            &["`file=/a` is there twice"],
-        ),
-        (
-            "output = 'file=findings.json'".into(),
-            1,
-            &["not an absolute path", "file=/var/log"],
-        ),
-        (
-            "output = 'file=/var/log/'".into(),
-            1,
-            &["`file=/var/log/`", "file=PATH"],
-        ),
-        (
-            "output = 'syslog=logs.example'".into(),
-            1,
-            &["`syslog=logs.example`", "udp:HOST:514"],
-        ),
-        (
-            "format = 'xml'".into(),
-            1,
-            &["no format `xml`", "\"auto\", \"json\", \"human\", \"ocsf\", \"ecs\""],
-        ),
-        ("format = 'JSON'".into(), 1, &["no format `JSON`"]),
-        ("format = 'ocfs'".into(), 1, &["did you mean \"ocsf\"?"]),
-        ("format = true".into(), 1, &["`format` is true or false, not a string"]),
-        (
-            "cloud_logging = 'yes'".into(),
-            1,
-            &["`cloud_logging` is a string", "without quotes"],
-        ),
-        (
-            "[store]\noutput = 'stdout'".into(),
-            2,
-            &["`output` is a field of the file", "top of the file"],
-        ),
-        (
-            exception("output = 'stdout'"),
-            4,
-            &["`output` is a field of the file", "above the first"],
-        ),
-        (
-            "[store]\ndirectory = 5".into(),
-            2,
-            &["`directory` is a whole number, not a string"],
-        ),
-        (
-            "[store]\ndirectory = 'state'".into(),
-            2,
-            &["`state` is not the absolute path", "/var/lib/sensor-daemon"],
-        ),
-        ("[store]\ndirectory = ''".into(), 2, &["absolute path"]),
-        ("[store]\ndirectory = \"/a\\u0000\"".into(), 2, &["absolute path"]),
-        ("store = 5".into(), 1, &["`store` is a whole number", "[store]"]),
-        (
-            "[store]\nmax_age_days = 0".into(),
-            2,
-            &["`max_age_days`", "from 1 to 36500"],
-        ),
-        ("[store]\nmax_age_days = -1".into(), 2, &["from 1 to 36500"]),
-        ("[store]\nmax_age_days = 36501".into(), 2, &["from 1 to 36500"]),
-        ("[store]\nmax_age_days = '30'".into(), 2, &["without quotes"]),
-        ("[store]\nmax_size_mib = 0".into(), 2, &["`max_size_mib`", "from 1 to"]),
-        ("[store]\nmax_size_mib = 0.5".into(), 2, &["whole number"]),
-        ("[store]\nmax_size_mib = 18446744073709551616".into(), 2, &["from 1 to"]),
-        (
-            "[store]\nmax_size = 5".into(),
-            2,
-            &["`max_size`", "did you mean `max_size_mib`?"],
-        ),
-        (
             "[[exception]]\nreason = 'r'\nport = 1".into(),
             1,
             &["no id", "nightly-backup"],
@@ -483,7 +387,7 @@ fn the_documentation_is_true() {
         .map(|rest| rest.split("```").next().unwrap())
         .collect();
     assert!(examples.len() >= 3);
-    for example in examples {
+    for example in &examples {
         read(example).unwrap_or_else(|problems| panic!("{problems}\n{example}"));
     }
     // The first one is a whole file.
@@ -501,55 +405,4 @@ fn the_documentation_is_true() {
             "{field} is not described"
         );
     }
-}
-
-#[test]
-fn how_long_findings_are_kept() {
-    let days = |days: u64| Some(Duration::from_secs(days * 86_400));
-    let usual = Retention::default();
-    for (text, max_age, max_bytes) in [
-        ("", usual.max_age, usual.max_bytes),
-        ("[store]", usual.max_age, usual.max_bytes),
-        ("[store]\nmax_age_days = 1", days(1), usual.max_bytes),
-        ("[store]\nmax_size_mib = 1_000", usual.max_age, 1000 << 20),
-        (
-            "[store]\nmax_age_days = 36500\nmax_size_mib = 0x10",
-            days(36_500),
-            16 << 20,
-        ),
-    ] {
-        let retention = read(text)
-            .unwrap_or_else(|problems| panic!("{problems}"))
-            .store
-            .retention;
-        assert_eq!(retention, Retention { max_age, max_bytes }, "{text}");
-    }
-}
-
-#[test]
-fn where_findings_go() {
-    let outputs = |text: &str| read(text).unwrap_or_else(|problems| panic!("{problems}")).outputs;
-    assert_eq!(outputs(""), Outputs::default());
-    let places = |text: &str| -> Vec<String> { outputs(text).places.iter().map(ToString::to_string).collect() };
-    assert_eq!(places("output = 'journald'"), ["journald"]);
-    let all = [
-        "stdout",
-        "journald",
-        "file=/var/log/a.json",
-        "file=/var/log/b.json",
-        "syslog=unix:/dev/log",
-        "syslog=tcp:[2001:db8::1]:6514",
-    ];
-    assert_eq!(places(&format!("output = {all:?}")), all);
-    for name in Format::names() {
-        let format = outputs(&format!("format = '{name}'")).format;
-        assert_eq!(format.map(Format::name), Some(name));
-    }
-    assert_eq!(outputs("cloud_logging = false").cloud_logging, Some(false));
-    let directory = |text: &str| read(text).unwrap().store.directory;
-    assert_eq!(directory("[store]\nmax_age_days = 1"), None);
-    assert_eq!(
-        directory("[store]\ndirectory = '/srv/state'"),
-        Some("/srv/state".into())
-    );
 }
