@@ -6,12 +6,13 @@ use sensor_common::record::{KIND_CONNECT, KIND_MOVED, process_mark, stream_kind}
 use crate::{
     exec::EMPTY_STREAM,
     kernel::{Current, File, Sock},
-    maps, streams,
+    maps, recent, streams,
 };
 
 /// The current process sent its first packet to somebody.
 #[inline(always)]
 pub fn began(sock: Sock) {
+    recent::forget();
     let current = Current::get();
     let (tgid, start_ns) = (current.tgid(), current.start_ns());
     let mut relays = maps::marks(tgid, start_ns) & process_mark::NEIGHBOUR != 0;

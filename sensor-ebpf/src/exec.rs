@@ -16,7 +16,7 @@ use crate::{
     kernel::{self, Bprm, CgroupNode, Fault, File, Files, Operations, Task},
     maps::{self, FD_BLOCK, Handover, Scratch, Stage},
     path::{self, End},
-    piped,
+    piped::{self, Verdict},
     streams::{self, Kind},
     tail::Tail,
 };
@@ -36,8 +36,13 @@ pub fn observe(ctx: &BtfTracePointContext, task: Task, bprm: Bprm) {
         Ok(Some(Look { kinds, files })) => {
             let stdin_is_piped = kinds[0] == Kind::Piped;
             let is_network = kinds.contains(&Kind::Network);
-            if !is_network && piped::is_nobodys_business(task, bprm, stdin_is_piped) {
-                return;
+            let mut parent_is_plain = false;
+            if !is_network {
+                match piped::glance(task, bprm, stdin_is_piped) {
+                    Verdict::Nobodys => return,
+                    Verdict::Shell => parent_is_plain = true,
+                    Verdict::Child => {}
+                }
             }
             if let Some(scratch) = maps::scratch() {
                 // SAFETY: this CPU's map value; no other program uses it meanwhile.
@@ -45,6 +50,7 @@ pub fn observe(ctx: &BtfTracePointContext, task: Task, bprm: Bprm) {
                     (*scratch).handover = Handover {
                         files,
                         stdin_is_piped,
+                        parent_is_plain,
                         reason: reason::SOCKET,
                         exe_kind: file_kind::OTHER,
                         held_count: 0,

@@ -1,6 +1,6 @@
 //! The kernel side: entry points only, named within the 15 bytes that the kernel keeps of a name. `exec` builds the record
-//! of an exec, `piped` chooses among execs on pipes, `connect` looks at who connects, `files` lists open files, `wire` samples connections, `streams`
-//! classifies descriptors, `path` walks dentries, `tail` appends, `maps` holds what is shared with user space, `kernel` is
+//! of an exec, `piped` chooses among execs on pipes, `recent` remembers what it found, `connect` looks at who connects, `files`
+//! lists open files, `wire` samples connections, `streams` classifies descriptors, `path` walks dentries, `tail` appends, `maps` holds what is shared with user space, `kernel` is
 //! the one room for unsafe memory access.
 //!
 //! Everything here has to pass the verifier of Linux 5.10, so loops have constant bounds, long-lived values stay in map
@@ -16,6 +16,7 @@ mod kernel;
 mod maps;
 mod path;
 mod piped;
+mod recent;
 mod streams;
 mod tail;
 mod wire;
@@ -109,7 +110,10 @@ fn socket_state(ctx: BtfTracePointContext) -> i32 {
             connect::began(sock);
         }
         // A simultaneous open passes here too, after SYN_SENT: the first word stands.
-        (SYN_RECV, ESTABLISHED) => maps::set_direction_if_unset(sock, direction::INBOUND),
+        (SYN_RECV, ESTABLISHED) => {
+            maps::set_direction_if_unset(sock, direction::INBOUND);
+            recent::forget();
+        }
         (_, CLOSE) => maps::socket_closed(sock),
         _ => {}
     }

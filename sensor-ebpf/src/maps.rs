@@ -11,13 +11,16 @@ use sensor_common::{
     counters::Counters,
     record::{
         self, ExecRecord, ExitRecord, FileKey, HELD_MAX, ProcessMark, ProcessRecord, RecordHeader, SocketCloseRecord,
-        StreamRecord, TAIL_MAX, TICK_NS, direction, file_kind,
+        StreamRecord, TAIL_MAX, TICK_NS, direction, file_kind, process_mark,
     },
 };
 
 use sensor_common::wire::{FlowKey, Sample};
 
-use crate::kernel::{File, Path, Sock};
+use crate::{
+    kernel::{File, Path, Sock},
+    recent,
+};
 
 /// Records for user space. The daemon sets the size before load, by the number of CPUs.
 #[map]
@@ -91,6 +94,8 @@ pub struct Handover {
     pub files: [File; 3],
     /// The first of them is a pipe, a terminal or a UNIX socket.
     pub stdin_is_piped: bool,
+    /// The parent is of no session and has no socket.
+    pub parent_is_plain: bool,
     /// Why user space has to hear of the exec.
     pub reason: u32,
     /// What the executed file is, if a stage looked.
@@ -226,6 +231,9 @@ pub fn mark(tgid: u32, start_ns: u64, flags: u32) {
             reserved: 0,
         };
         let _ = MARKS.insert(tgid, mark, u64::from(BPF_ANY));
+        if flags & process_mark::SESSION != 0 {
+            recent::forget();
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     exec::EMPTY_STREAM,
     kernel::{self, Bprm, File, Files, Task, TypedFile},
     maps::{self, ARGV_LOOK, Scratch, Stage},
+    recent::{self, Parent},
     streams,
 };
 
@@ -22,62 +23,102 @@ const BLOCKS: u32 = 2;
 /// Entries of a table that are copied at once.
 const LINE: u32 = 8;
 
-/// Whether nothing speaks for this exec, as is so with nearly all of them: it can be no shell that reads commands, is of no session,
-/// and its parent has no socket. A part of the first stage, and all in registers: each cache line that a stage of its own would
-/// touch costs as much as what it computes.
-#[inline(always)]
-pub fn is_nobodys_business(task: Task, bprm: Bprm, stdin_is_piped: bool) -> bool {
-    let parent = task.parent().group_leader();
-    if has_socket(parent.files()) || maps::marks(parent.tgid(), parent.start_ns()) & process_mark::SESSION != 0 {
-        return false;
-    }
-    !stdin_is_piped || bprm.script_name().is_some() || file_kind(bprm.executable()) == file_kind::OTHER
+/// What a first look says of an exec.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing speaks for it, as is so with nearly all of them.
+    Nobodys,
+    /// It may be a shell that reads commands.
+    Shell,
+    /// It may be that or, by its parent, a command of somebody's.
+    Child,
 }
 
-/// Whether any of the descriptors that are searched for connections is a socket.
+/// A first look, as a part of the first stage and all in registers: each cache line that a stage of its own would touch costs as
+/// much as what it computes.
 #[inline(always)]
-fn has_socket(files: Files) -> bool {
+pub fn glance(task: Task, bprm: Bprm, stdin_is_piped: bool) -> Verdict {
+    if !speaks_for_nobody(task.parent().group_leader()) {
+        return Verdict::Child;
+    }
+    let may_be_shell =
+        stdin_is_piped && bprm.script_name().is_none() && file_kind(bprm.executable()) != file_kind::OTHER;
+    if may_be_shell { Verdict::Shell } else { Verdict::Nobodys }
+}
+
+/// Whether this parent is of no session and has no socket.
+#[inline(always)]
+fn speaks_for_nobody(parent: Task) -> bool {
     let sockets = kernel::socket_operations();
+    let files = parent.files();
     let Some((descriptors, size)) = files.table() else {
         return false;
     };
     if sockets == 0 {
         return false;
     }
-    let mut found = kernel::zero();
-    if files.is_embedded(descriptors) {
-        let mut open = files.embedded_open();
-        for fd in 0..64 {
-            if open == 0 {
-                break;
-            }
-            if open & 1 != 0 {
-                found |= u64::from(files.embedded(fd).1 == sockets);
-            }
-            open >>= 1;
-        }
+    let (tgid, start_ns) = (parent.tgid(), parent.start_ns());
+    let open = if files.is_embedded(descriptors) {
+        [files.embedded_open(), 0]
     } else {
-        for number in 0..BLOCKS {
-            let first = number * 64;
-            if size >= first + 64 {
-                let mut open = files.open(number);
-                for line in 0..64 / LINE {
-                    if open == 0 {
-                        break;
-                    }
-                    if open & ((1 << LINE) - 1) != 0 {
-                        for (index, file) in File::entries(descriptors, first + line * LINE).into_iter().enumerate() {
-                            if open >> index & 1 != 0 {
-                                found |= u64::from(file.operations() == sockets);
-                            }
-                        }
-                    }
-                    open >>= LINE;
+        [files.open(0), if size >= 128 { files.open(1) } else { 0 }]
+    };
+    let asked = Parent {
+        tgid: u64::from(tgid),
+        start_ns,
+        open,
+        epoch: recent::epoch(),
+    };
+    if recent::is_plain(&asked) {
+        return true;
+    }
+    let found = if files.is_embedded(descriptors) {
+        socket_in_embedded(files, sockets, open[0])
+    } else {
+        socket_in_table(sockets, open[0], descriptors, 0) | socket_in_table(sockets, open[1], descriptors, 64)
+    };
+    if found != 0 || maps::marks(tgid, start_ns) & process_mark::SESSION != 0 {
+        return false;
+    }
+    recent::remember_plain(asked);
+    true
+}
+
+/// Not zero if there is a socket among the entries of which a bit of `open` is set. Nothing branches on what was found, since each
+/// branch would double the paths that the verifier has to follow.
+#[inline(always)]
+fn socket_in_embedded(files: Files, sockets: u64, mut open: u64) -> u64 {
+    let mut found = kernel::zero();
+    for fd in 0..64 {
+        if open == 0 {
+            break;
+        }
+        if open & 1 != 0 {
+            found |= u64::from(files.embedded(fd).1 == sockets);
+        }
+        open >>= 1;
+    }
+    found
+}
+
+/// The same in a table of its own, from entry `first` on.
+#[inline(always)]
+fn socket_in_table(sockets: u64, mut open: u64, descriptors: u64, first: u32) -> u64 {
+    let mut found = kernel::zero();
+    for line in 0..64 / LINE {
+        if open == 0 {
+            break;
+        }
+        if open & ((1 << LINE) - 1) != 0 {
+            for (index, file) in File::entries(descriptors, first + line * LINE).into_iter().enumerate() {
+                if open >> index & 1 != 0 {
+                    found |= u64::from(file.operations() == sockets);
                 }
             }
         }
+        open >>= LINE;
     }
-    found != 0
+    found
 }
 
 /// Decides whether user space has to hear of this exec.
@@ -89,10 +130,13 @@ pub fn consider(ctx: &BtfTracePointContext, task: Task, bprm: Bprm) {
     let mut reason = 0;
     let mut kind = file_kind::UNKNOWN;
     let parent = task.parent().group_leader();
-    // The cheapest question first, since it has the same answer nearly always.
-    let connected = find_connections(scratch, parent);
+    let mut connected = false;
+    let mut marks = 0;
+    if !handover.parent_is_plain {
+        connected = find_connections(scratch, parent);
+        marks = maps::marks(parent.tgid(), parent.start_ns());
+    }
     let shell_is_possible = handover.stdin_is_piped && bprm.script_name().is_none();
-    let marks = maps::marks(parent.tgid(), parent.start_ns());
     if marks & process_mark::SESSION != 0 {
         reason |= reason::SESSION;
     }
@@ -171,7 +215,14 @@ fn may_be_interpreter(process: Task) -> bool {
 fn file_kind(file: TypedFile) -> u32 {
     let mut key = FileKey::default();
     file.key(&mut key);
-    maps::file_kind(&key)
+    if recent::is_other(&key) {
+        return file_kind::OTHER;
+    }
+    let kind = maps::file_kind(&key);
+    if kind == file_kind::OTHER {
+        recent::remember_other(key);
+    }
+    kind
 }
 
 /// Whether the first argument leaves open that commands are read from standard input. User space reads the whole list;

@@ -211,8 +211,13 @@ pub fn open(options: LoadOptions) -> Result<Opened, LoadError> {
     } else {
         0
     };
+    let verifier_log = if options.kernel_log {
+        VerifierLogLevel::VERBOSE | VerifierLogLevel::STATS
+    } else {
+        VerifierLogLevel::STATS
+    };
     loader
-        .verifier_log_level(VerifierLogLevel::STATS)
+        .verifier_log_level(verifier_log)
         .override_global("OFFSETS", offsets.as_slice(), true)
         .override_global("ENUMS", enums.as_slice(), true)
         .override_global(aya_log::LEVEL, &log_level, true)
@@ -233,6 +238,7 @@ impl Opened {
         let Self { ebpf, types } = self;
         program(ebpf, spec)
             .and_then(|program| program.load(spec.tracepoint, types))
+            .inspect_err(|error| tracing::debug!("the kernel refused the program {}: {error:?}", spec.name))
             .map_err(|source| LoadError::program(spec, source))
     }
 

@@ -2,11 +2,12 @@
 
 use aya::{
     Ebpf,
-    maps::{HashMap, MapData, MapError},
+    maps::{Array, HashMap, MapData, MapError},
 };
 use sensor_common::record::{FileKey, ProcessMark, file_kind, process_mark};
 
 use super::{Programs, take};
+use crate::enrich::host;
 use crate::model::{Executable, ProcessId, ProgramKind};
 
 const _: () = assert!(size_of::<FileKey>() == 32 && size_of::<ProcessMark>() == 16);
@@ -15,6 +16,7 @@ pub(super) struct Tables {
     tracked: HashMap<MapData, u32, u64>,
     marks: HashMap<MapData, u32, [u8; 16]>,
     files: HashMap<MapData, [u8; 32], u32>,
+    epoch: Array<MapData, u64>,
 }
 
 impl Tables {
@@ -23,6 +25,7 @@ impl Tables {
             tracked: take(ebpf, "TRACKED")?,
             marks: take(ebpf, "MARKS")?,
             files: take(ebpf, "FILES")?,
+            epoch: take(ebpf, "EPOCH")?,
         })
     }
 }
@@ -79,7 +82,9 @@ impl Programs {
             reserved: 0,
         };
         let value: [u8; 16] = zerocopy::transmute!(value);
-        self.tables.marks.insert(process.pid, value, 0)
+        self.tables.marks.insert(process.pid, value, 0)?;
+        // What the kernel side remembers of parents does not know of it.
+        self.tables.epoch.set(0, host::now().0, 0)
     }
 
     /// Tells the kernel side what an executed file is.
