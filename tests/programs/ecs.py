@@ -26,6 +26,13 @@ with open(sys.argv[1]) as table:
     fields = dict(line.rstrip("\n").split("\t") for line in table if not line.startswith("#"))
 
 
+def unique(pairs):
+    """An object, in which no name comes twice."""
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError(f"a name comes twice: {pairs}")
+    return dict(pairs)
+
+
 def check(name, value):
     """One field, or an object of fields."""
     if isinstance(value, dict) and name not in fields:
@@ -52,7 +59,7 @@ count = 0
 with open(sys.argv[2], "rb") as lines:
     for count, line in enumerate(lines.read().split(b"\n"), 1):
         try:
-            document = json.loads(line.decode())
+            document = json.loads(line.decode(), object_pairs_hook=unique)
             own = document.pop(OWN)
             if not isinstance(own, dict) or not own:
                 raise ValueError(f"{OWN} is no object")

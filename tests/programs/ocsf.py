@@ -12,6 +12,13 @@ official = get_ocsf_schema(version=VERSION)
 validators = {}
 
 
+def unique(pairs):
+    """An object, in which no name comes twice."""
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError(f"a name comes twice: {pairs}")
+    return dict(pairs)
+
+
 def validator(event):
     """The schema of the event's class with the profiles that it says it has."""
     key = (event["class_uid"], tuple(event["metadata"]["profiles"]))
@@ -41,7 +48,7 @@ count = 0
 with open(sys.argv[1], "rb") as lines:
     for count, line in enumerate(lines.read().split(b"\n"), 1):
         try:
-            event = json.loads(line.decode())
+            event = json.loads(line.decode(), object_pairs_hook=unique)
             if event["metadata"]["version"] != VERSION or event["type_uid"] != 200400 + event["activity_id"]:
                 raise ValueError("an odd version or type")
             errors = [f"{error.json_path}: {error.message}"[:500] for error in validator(event).iter_errors(event)]

@@ -53,7 +53,9 @@ impl Proc {
     /// If the process is gone.
     pub fn of(pid: u32) -> Result<Self> {
         let dir = PathBuf::from(format!("/proc/{pid}"));
-        let status = fs::read_to_string(dir.join("status")).with_context(|| format!("process {pid}"))?;
+        // Its name can be anything.
+        let status = fs::read(dir.join("status")).with_context(|| format!("process {pid}"))?;
+        let status = String::from_utf8_lossy(&status);
         let field = |name: &str| -> Result<u32> {
             let line = status
                 .lines()
@@ -83,7 +85,8 @@ impl Proc {
 /// If it lives on.
 pub fn wait_end(pid: u32) -> Result<()> {
     wait_for(&format!("the end of process {pid}"), || {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
+        let status = String::from_utf8_lossy(&status);
         let state = status.lines().find_map(|line| line.strip_prefix("State:"));
         Ok(state
             .is_none_or(|state| state.trim_start().starts_with(['Z', 'X']))
@@ -128,9 +131,10 @@ fn descendants(spare: &[u32]) -> io::Result<Vec<(u32, u32)>> {
             continue;
         };
         // Gone by now, or: pid (comm) state parent …, where comm can hold anything.
-        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        let Ok(stat) = fs::read(format!("/proc/{pid}/stat")) else {
             continue;
         };
+        let stat = String::from_utf8_lossy(&stat);
         let after_comm = stat.rsplit(')').next().unwrap_or_default();
         if let Some(parent) = after_comm
             .split_whitespace()

@@ -4,7 +4,7 @@
 use std::{
     net::TcpStream,
     os::{fd::OwnedFd, unix::process::CommandExt},
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use anyhow::Result;
@@ -34,10 +34,18 @@ impl Takeover {
     /// # Errors
     /// If the shell can't be started.
     pub fn start_named(name: impl AsRef<std::ffi::OsStr>) -> Result<Self> {
-        let listener = Listener::tcp(V4)?;
-        let stream = TcpStream::connect((V4, listener.port()?))?;
         let mut command = command("/bin/sh");
         command.arg0(name);
+        Self::start_as(command)
+    }
+
+    /// Starts one whose shell is what `command` runs.
+    ///
+    /// # Errors
+    /// If it can't be started.
+    pub fn start_as(mut command: Command) -> Result<Self> {
+        let listener = Listener::tcp(V4)?;
+        let stream = TcpStream::connect((V4, listener.port()?))?;
         command
             .stdin(Stdio::from(OwnedFd::from(stream.try_clone()?)))
             .stdout(Stdio::from(OwnedFd::from(stream)));

@@ -94,13 +94,13 @@ impl Text {
     }
 }
 
-/// Text on one line and without anything that a terminal would act on: control characters and directional overrides come out
-/// as escapes.
+/// Text on one line, shown in the order in which it is written: what a terminal would act on, what would hide, and what would
+/// change the order of other text beside it comes out as escapes.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() || is_invisible_format(c) {
+        if c.is_control() || is_invisible(c) || is_right_to_left(c) {
             safe.extend(c.escape_default());
         } else {
             safe.push(c);
@@ -109,10 +109,20 @@ pub fn printable(text: &str) -> String {
     safe
 }
 
-/// Characters of Unicode's category Cf that reorder or hide text on a screen.
-fn is_invisible_format(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+/// Characters that reorder text, end lines, or show nothing: formats (Unicode's category Cf), separators, and what may be left
+/// out where a font has nothing for it (the property `Default_Ignorable_Code_Point`).
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// The blocks of scripts that are written from right to left. A terminal that orders text by its letters (many do) would draw
+/// numbers and names that follow such a letter before it: the chain of a shell's parents the other way round.
+fn is_right_to_left(c: char) -> bool {
+    matches!(c, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{feff}' | '\u{10800}'..='\u{10fff}'
+        | '\u{1e800}'..='\u{1efff}')
 }
 
 impl fmt::Debug for Text {
@@ -177,13 +187,27 @@ mod tests {
     }
 
     #[test]
-    fn terminal_form_has_no_control_characters() {
-        let hostile = Text::from("\u{1b}[2J\u{9b}31m\u{202e}\r\nok");
-        let shown = hostile.for_terminal();
-        assert!(
-            shown.ends_with("ok") && !shown.chars().any(|c| c.is_control() || c == '\u{202e}'),
-            "{shown:?}"
+    fn terminal_form_has_nothing_that_acts_hides_or_reorders() {
+        let hostile = Text::from(
+            "\u{1b}[2J\u{9b}31m\u{7f}\u{85}\r\n\u{61c}\u{200b}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}\u{feff}\u{ad}\
+             \u{3164}\u{fe0f}\u{e0041}\u{e0100}\u{5d0}\u{627}\u{6f1}\u{1e900}ok",
         );
+        let shown = hostile.for_terminal();
+        assert!(shown.is_ascii() && !shown.contains(char::is_control), "{shown:?}");
+        assert!(shown.ends_with("\\u{5d0}\\u{627}\\u{6f1}\\u{1e900}ok"), "{shown:?}");
+        assert_eq!(printable(&shown), shown, "harmless text is left alone");
+    }
+
+    #[test]
+    fn terminal_form_keeps_what_reads_from_left_to_right() {
+        for text in [
+            "caf\u{e9}",
+            "\u{442}\u{435}\u{441}\u{442}",
+            "\u{4f60}\u{597d}",
+            "\u{928}\u{92e}\u{938}",
+        ] {
+            assert_eq!(Text::from(text).for_terminal(), text);
+        }
     }
 
     #[test]

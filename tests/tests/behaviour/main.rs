@@ -2,6 +2,7 @@
 
 mod command_line;
 mod config;
+mod hostile;
 mod life;
 mod output;
 mod privileges;
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
     let cases = [
         life::cases(),
         output::cases(),
+        hostile::cases(),
         privileges::cases(),
         command_line::cases(),
         config::cases(),
