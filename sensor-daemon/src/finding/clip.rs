@@ -1,14 +1,16 @@
-//! Bounds for bytes that a watched process chose, measured as what they take in a line of JSON: an escape can take six
+//! Cuts bytes that a watched process chose to their bounds, measured as what they take in a line of JSON: an escape can take six
 //! times its byte.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 
-use crate::{detect::Command, model::Text};
+use crate::{
+    detect::Command,
+    model::{FileDigest, Text},
+};
 
-/// Most bytes of one finding as a line of JSON, in every format.
-pub const LINE_MAX: usize = 47 * 1024;
+use super::bounds::{self, LINE_MAX};
 
 /// The text form in about `room` bytes of JSON, with a mark at its end if it was cut.
 pub(super) fn shown(text: &Text, room: usize) -> String {
@@ -19,6 +21,21 @@ pub(super) fn shown(text: &Text, room: usize) -> String {
 /// The same for text that user space found somewhere, which a container may have had a say in.
 pub(super) fn string(text: &str, room: usize) -> String {
     shown(&Text::from(text), room)
+}
+
+/// A name that user space found somewhere.
+pub(super) fn name(text: &str) -> String {
+    string(text, bounds::NAME)
+}
+
+/// An image's name, likewise.
+pub(super) fn image(text: &str) -> String {
+    string(text, bounds::IMAGE)
+}
+
+/// The digest of a file.
+pub(super) fn digest(file: &FileDigest) -> String {
+    string(&file.sha256, bounds::DIGEST)
 }
 
 /// Arguments as they could have been typed, in about `room` bytes of JSON; one that a shell would take apart is quoted.

@@ -8,29 +8,21 @@ use serde_json::{Value, json};
 
 use crate::{
     detect::{Command, Incident, Severity, State},
-    model::{Ancestor, Cloud, Context, Direction, Endpoint, Exec, Host, Socket, Text, Transport},
+    model::{Ancestor, Cloud, Context, Direction, Endpoint, Exec, Host, Socket, Transport},
 };
 
 use super::{
     CATEGORY, MODULE,
-    clip::{self, LINE_MAX},
-    describe, members,
-    ocsf::protocol_number,
+    bounds::{self, LINE_MAX},
+    clip, connection, describe,
+    environment::EnvironmentVariable,
+    members,
     properties::SourceProperties,
     report::Report,
-    scc::ends,
-    scc_place::EnvironmentVariable,
-    time,
+    surroundings, time,
 };
 
 const VERSION: &str = "9.4.0";
-
-const SHELL_ARGUMENTS_MAX: usize = 4096;
-const SHELL_PATH_MAX: usize = 4096;
-const ARGUMENTS_MAX: usize = 512;
-const PATH_MAX: usize = 512;
-const NAME_MAX: usize = 256;
-const ADDRESSES_MAX: usize = 16;
 
 /// The report as a document. Serialized by `serde_json::to_string`, it is one line.
 #[must_use]
@@ -66,7 +58,7 @@ pub fn ecs(report: &Report) -> impl Serialize + use<> {
             "name": host.hostname,
             "id": host.machine_id,
             "boot": { "id": host.boot_id },
-            "ip": context.addresses.iter().take(ADDRESSES_MAX).collect::<Vec<_>>(),
+            "ip": surroundings::addresses(context),
             "os": { "type": "linux", "kernel": host.kernel },
         },
         "observer": {
@@ -81,9 +73,9 @@ pub fn ecs(report: &Report) -> impl Serialize + use<> {
     }));
     if let Some(cloud) = &context.cloud {
         document["sensor_daemon"]["resource"] = json!({
-            "name": clip::string(&cloud.name, 512),
-            "display_name": name(&cloud.display_name),
-            "type": name(&cloud.kind),
+            "name": clip::string(&cloud.name, bounds::RESOURCE_NAME),
+            "display_name": clip::name(&cloud.display_name),
+            "type": clip::name(&cloud.kind),
         });
     }
     if let Some(socket) = incident.primary() {
@@ -122,7 +114,7 @@ fn event(id: &str, incident: &Incident, host: &Host) -> Value {
         "module": "sensor_daemon",
         "dataset": "sensor_daemon.findings",
         "provider": "kernel",
-        "reason": clip::string(&incident.evidence, 2048),
+        "reason": clip::string(&incident.evidence, bounds::EVIDENCE),
     })
 }
 
@@ -151,7 +143,7 @@ fn threat(incident: &Incident) -> Value {
 }
 
 fn of_shell(exec: &Exec, host: &Host, context: &Context) -> Value {
-    let (args, _) = clip::arguments(&exec.argv, SHELL_ARGUMENTS_MAX);
+    let (args, _) = clip::arguments(&exec.argv, bounds::SHELL_ARGUMENTS);
     let credentials = exec.credentials;
     // Only the shell's real user is looked up by name.
     let effective_name = (credentials.euid == credentials.uid).then(|| account_name(context));
@@ -159,21 +151,19 @@ fn of_shell(exec: &Exec, host: &Host, context: &Context) -> Value {
     json!({
         "pid": exec.process.pid,
         "entity_id": members::process_entity(exec.process, host),
-        "name": clip::shown(&exec.comm, NAME_MAX),
-        "executable": exec.executable.path.as_ref().map(|path| clip::shown(path, SHELL_PATH_MAX)),
+        "name": clip::shown(&exec.comm, bounds::NAME),
+        "executable": exec.executable.path.as_ref().map(|path| clip::shown(path, bounds::SHELL_PATH)),
         "args": args,
         "args_count": (!exec.argv_truncated).then_some(exec.argv.len()),
-        "command_line": clip::command_line(&exec.argv, exec.argv_truncated, SHELL_ARGUMENTS_MAX),
+        "command_line": clip::command_line(&exec.argv, exec.argv_truncated, bounds::SHELL_ARGUMENTS),
         "start": time::calendar(exec.process.start, host).to_string(),
-        "working_directory": exec.cwd.as_ref().map(|cwd| clip::shown(cwd, PATH_MAX)),
+        "working_directory": exec.cwd.as_ref().map(|cwd| clip::shown(cwd, bounds::WORKING_DIRECTORY)),
         "user": { "id": credentials.euid.to_string(), "name": effective_name },
         "real_user": { "id": credentials.uid.to_string(), "name": account_name(context) },
         "group": { "id": credentials.egid.to_string() },
         "real_group": { "id": credentials.gid.to_string() },
-        "hash": context.file.as_ref().map(|file| json!({ "sha256": clip::string(&file.sha256, 64) })),
-        "thread": { "capabilities": { "effective": context.posture.as_ref().map(|posture| {
-            posture.capabilities.iter().take(48).map(|name| clip::string(name, 24)).collect::<Vec<_>>()
-        }) } },
+        "hash": context.file.as_ref().map(|file| json!({ "sha256": clip::digest(file) })),
+        "thread": { "capabilities": { "effective": context.posture.as_ref().map(surroundings::capabilities) } },
         "env_vars": environment
             .into_iter()
             .map(|variable| format!("{}={}", variable.name, variable.value))
@@ -183,13 +173,13 @@ fn of_shell(exec: &Exec, host: &Host, context: &Context) -> Value {
 }
 
 fn of_parent(parent: &Ancestor, host: &Host) -> Value {
-    let (args, cut) = clip::arguments(&parent.argv, ARGUMENTS_MAX);
+    let (args, cut) = clip::arguments(&parent.argv, bounds::ARGUMENTS);
     json!({
         "pid": parent.process.pid,
         "entity_id": members::process_entity(parent.process, host),
-        "name": clip::shown(&parent.comm, NAME_MAX),
-        "executable": parent.path.as_ref().map(|path| clip::shown(path, PATH_MAX)),
-        "command_line": clip::command_line(&parent.argv, cut, ARGUMENTS_MAX),
+        "name": clip::shown(&parent.comm, bounds::NAME),
+        "executable": parent.path.as_ref().map(|path| clip::shown(path, bounds::PATH)),
+        "command_line": clip::command_line(&parent.argv, cut, bounds::ARGUMENTS),
         "args": args,
         "start": time::calendar(parent.process.start, host).to_string(),
         "user": { "id": parent.uid.to_string() },
@@ -202,10 +192,10 @@ fn of_command(command: &Command, host: &Host) -> Value {
         "timestamp": time::calendar(command.time, host).to_string(),
         "pid": command.process.pid,
         "parent_pid": command.parent,
-        "name": clip::shown(&command.comm, NAME_MAX),
-        "executable": command.executable.path.as_ref().map(|path| clip::shown(path, PATH_MAX)),
-        "script": command.script.as_ref().map(|path| clip::shown(path, PATH_MAX)),
-        "command_line": clip::command_line(&command.argv, command.argv_truncated, ARGUMENTS_MAX),
+        "name": clip::shown(&command.comm, bounds::NAME),
+        "executable": command.executable.path.as_ref().map(|path| clip::shown(path, bounds::PATH)),
+        "script": command.script.as_ref().map(|path| clip::shown(path, bounds::PATH)),
+        "command_line": clip::command_line(&command.argv, command.argv_truncated, bounds::ARGUMENTS),
         "user_id": command.credentials.uid.to_string(),
     })
 }
@@ -213,10 +203,10 @@ fn of_command(command: &Command, host: &Host) -> Value {
 fn container(exec: &Exec, context: &Context) -> Value {
     exec.container.as_ref().map_or(Value::Null, |container| {
         json!({
-            "id": name(&container.id),
-            "name": container.name.as_deref().map(name),
+            "id": clip::name(&container.id),
+            "name": container.name.as_deref().map(clip::name),
             "runtime": container.runtime.to_string(),
-            "image": container.image.as_deref().map(|image| json!({ "name": clip::string(image, 512) })),
+            "image": container.image.as_deref().map(|image| json!({ "name": clip::image(image) })),
             "security_context": context
                 .posture
                 .as_ref()
@@ -229,11 +219,11 @@ fn orchestrator(context: &Context) -> Value {
     context.pod.as_ref().map_or(Value::Null, |pod| {
         json!({
             "type": "kubernetes",
-            "namespace": pod.namespace.as_deref().map(name),
+            "namespace": pod.namespace.as_deref().map(clip::name),
             "resource": {
                 "type": "pod",
-                "id": pod.uid.as_deref().map(name),
-                "name": pod.name.as_deref().map(name),
+                "id": pod.uid.as_deref().map(clip::name),
+                "name": pod.name.as_deref().map(clip::name),
             },
         })
     })
@@ -242,28 +232,25 @@ fn orchestrator(context: &Context) -> Value {
 /// Of Google's resources.
 fn cloud(cloud: &Cloud) -> Value {
     // `google.compute.Instance` is the service `compute`.
-    let service = cloud.kind.split('.').nth(1).map(name);
-    let project = cloud.project.as_deref().map(name);
+    let service = cloud.kind.split('.').nth(1).map(clip::name);
+    let project = cloud.project.as_deref().map(clip::name);
     json!({
         "provider": "gcp",
         "project": { "id": project },
         "account": { "id": project },
-        "region": cloud.location.as_deref().map(name),
+        "region": cloud.location.as_deref().map(clip::name),
         "service": { "name": service },
     })
 }
 
 fn add_connection(document: &mut Value, socket: &Socket) {
-    let (source, destination) = ends(socket);
+    let (source, destination) = connection::ends(socket);
     document["source"] = endpoint(source);
     document["destination"] = endpoint(destination);
     document["network"] = members::without_empty(json!({
         "transport": socket.transport.to_string().to_lowercase(),
-        "iana_number": protocol_number(socket.transport).map(|number| number.to_string()),
-        "type": match socket.remote {
-            Endpoint::Ip(address) => Some(if address.is_ipv4() { "ipv4" } else { "ipv6" }),
-            Endpoint::Vsock { .. } => None,
-        },
+        "iana_number": connection::protocol_number(socket.transport).map(|number| number.to_string()),
+        "type": connection::ip_version(socket).map(|version| format!("ipv{version}")),
         "direction": match socket.direction {
             Direction::Inbound => "ingress",
             Direction::Outbound => "egress",
@@ -310,15 +297,11 @@ fn related(incident: &Incident, host: &Host, context: &Context) -> Value {
         "ip": addresses,
         "hosts": [host.hostname],
         "user": account_name(context).map(|name| [name]),
-        "hash": context.file.as_ref().map(|file| [clip::string(&file.sha256, 64)]),
+        "hash": context.file.as_ref().map(|file| [clip::digest(file)]),
     })
 }
 
 fn account_name(context: &Context) -> Option<String> {
     let account = context.account.as_ref()?;
-    account.name.as_deref().map(name)
-}
-
-fn name(name: &str) -> String {
-    clip::shown(&Text::from(name), NAME_MAX)
+    account.name.as_deref().map(clip::name)
 }

@@ -3,12 +3,15 @@
 //! nothing. What it makes goes to `sinks/`.
 //!
 //! Everything a watched process chose is hostile: it goes into JSON through [`Text::to_text`](crate::model::Text) within
-//! the bounds of `clip`, and to a terminal only through [`Text::for_terminal`](crate::model::Text).
+//! their `bounds`, and to a terminal only through [`Text::for_terminal`](crate::model::Text).
 
+mod bounds;
 mod clip;
 mod cloud_logging;
+mod connection;
 pub(crate) mod describe;
 mod ecs;
+mod environment;
 mod format;
 pub(crate) mod human;
 mod id;
@@ -26,7 +29,7 @@ pub(crate) mod tests;
 
 pub(crate) use self::clip::command_line;
 pub use self::{
-    clip::LINE_MAX,
+    bounds::LINE_MAX,
     cloud_logging::cloud_logging,
     describe::sentence,
     ecs::ecs,

@@ -5,17 +5,17 @@ use serde::Serialize;
 
 use crate::{
     detect::{Incident, State},
-    model::{Direction, Exec, Losses, Namespaces, Socket, Text},
+    model::{Exec, Losses, Namespaces, Socket},
 };
 
-use super::{clip::shown, report::Report, scc::source_and_destination, surroundings::Surroundings, time};
-
-const NAME_MAX: usize = 512;
-const PATH_MAX: usize = 1024;
-/// There may be ten relays.
-const RELAY_PATH_MAX: usize = 256;
-/// Names of relays are part of it.
-const EVIDENCE_MAX: usize = 2048;
+use super::{
+    bounds,
+    clip::{self, shown},
+    connection::{direction, source_and_destination},
+    report::Report,
+    surroundings::Surroundings,
+    time,
+};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -181,7 +181,7 @@ impl SourceProperties {
             direction: direction(incident.direction),
             loopback_peer: incident.loopback,
             link: incident.link.name(),
-            evidence: shown(&Text::from(incident.evidence.as_str()), EVIDENCE_MAX),
+            evidence: clip::string(&incident.evidence, bounds::EVIDENCE),
             streams: [stream(0, "stdin"), stream(1, "stdout"), stream(2, "stderr")],
             relays: relays(incident),
             sockets: incident.sockets.iter().map(SocketProperties::of).collect(),
@@ -202,8 +202,8 @@ impl SourceProperties {
             namespaces: shell.namespaces,
             cgroup: CgroupProperties {
                 id: shell.cgroup.id.to_string(),
-                leaf: shown(&shell.cgroup.leaf, NAME_MAX),
-                parent: shown(&shell.cgroup.parent, NAME_MAX),
+                leaf: shown(&shell.cgroup.leaf, bounds::CGROUP),
+                parent: shown(&shell.cgroup.parent, bounds::CGROUP),
             },
             surroundings: Surroundings::of(shell.container.as_ref(), context),
             host: HostProperties {
@@ -226,8 +226,8 @@ fn relays(incident: &Incident) -> Vec<RelayProperties> {
         .map(|(stream, hop)| RelayProperties {
             stream,
             process_id: hop.process.pid,
-            name: shown(&hop.comm, NAME_MAX),
-            binary_path: hop.path.as_ref().map(|path| shown(path, RELAY_PATH_MAX)),
+            name: shown(&hop.comm, bounds::NAME),
+            binary_path: hop.path.as_ref().map(|path| shown(path, bounds::RELAY_PATH)),
             is_ancestor: incident
                 .ancestors()
                 .iter()
@@ -286,15 +286,7 @@ impl Execution {
             effective_user_id: exec.credentials.euid,
             effective_group_id: exec.credentials.egid,
             capabilities: format!("{:#x}", exec.credentials.capabilities),
-            working_directory: exec.cwd.as_ref().map(|cwd| shown(cwd, PATH_MAX)),
+            working_directory: exec.cwd.as_ref().map(|cwd| shown(cwd, bounds::WORKING_DIRECTORY)),
         }
-    }
-}
-
-pub(super) fn direction(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Outbound => "outbound",
-        Direction::Inbound => "inbound",
-        Direction::Unknown => "unknown",
     }
 }

@@ -3,24 +3,22 @@
 //! The official parser is strict (unknown fields, lower-case enumerations and odd times are refused), so every field
 //! here is one that it knows; what has no field of its own goes into `sourceProperties` ([`super::properties`]).
 //!
-//! Bounds: a line is at most `LINE_MAX` bytes, because journald splits longer ones. The shell may take 4 KiB for its
-//! arguments, every other process 512 bytes; of the commands, the newest that fit are shown.
-
-use std::net::SocketAddr;
+//! Of the commands, the newest that fit into a line are shown.
 
 use serde::Serialize;
 
 use crate::{
     detect::{Command, Incident, Severity, State},
-    model::{Ancestor, Context, Direction, Endpoint, Exec, Hop, Socket, Text, Transport},
+    model::{Ancestor, Context, Exec, Hop, Socket, Text, Transport},
 };
 
 use super::{
-    clip::{self, LINE_MAX},
-    describe,
+    bounds::{self, LINE_MAX},
+    clip, connection, describe,
+    environment::EnvironmentVariable,
     properties::SourceProperties,
     report::Report,
-    scc_place::{Container, EnvironmentVariable, Kubernetes, Resource},
+    scc_place::{Container, Kubernetes, Resource},
     time,
 };
 
@@ -28,13 +26,6 @@ use super::{
 pub const CATEGORY: &str = "Execution: Possible Remote Command Execution Detected";
 /// The detector's name.
 pub const MODULE: &str = "HOST_POSSIBLE_REMOTE_COMMAND_EXECUTION_DETECTED";
-
-const SHELL_ARGUMENTS_MAX: usize = 4096;
-const SHELL_PATH_MAX: usize = 4096;
-const ARGUMENTS_MAX: usize = 512;
-const PATH_MAX: usize = 512;
-/// There may be ten relays.
-const RELAY_PATH_MAX: usize = 256;
 
 const SOURCE: &str = "organizations/0/sources/0/locations/global";
 const SOURCE_NAME: &str = "Host Runtime Sensor";
@@ -221,37 +212,15 @@ fn mitre_attack(incident: &Incident) -> MitreAttack {
 }
 
 fn indicator(incident: &Incident) -> Indicator {
-    let mut ip_addresses = Vec::new();
-    for socket in &incident.sockets {
-        if let Endpoint::Ip(peer) = socket.remote {
-            let peer = peer.ip().to_string();
-            if !ip_addresses.contains(&peer) {
-                ip_addresses.push(peer);
-            }
-        }
-    }
-    Indicator { ip_addresses }
-}
-
-/// The two ends of a connection, the one that opened it first.
-pub(super) fn ends(socket: &Socket) -> (Endpoint, Endpoint) {
-    match socket.direction {
-        Direction::Inbound => (socket.remote, socket.local),
-        Direction::Outbound | Direction::Unknown => (socket.local, socket.remote),
-    }
-}
-
-/// Likewise of an IP connection; `None` for another kind.
-pub(super) fn source_and_destination(socket: &Socket) -> Option<(SocketAddr, SocketAddr)> {
-    match ends(socket) {
-        (Endpoint::Ip(source), Endpoint::Ip(destination)) => Some((source, destination)),
-        _ => None,
+    let peers = connection::peers(incident).into_iter();
+    Indicator {
+        ip_addresses: peers.map(|(peer, _)| peer.to_string()).collect(),
     }
 }
 
 impl Connection {
     fn of(socket: &Socket) -> Option<Self> {
-        let (source, destination) = source_and_destination(socket)?;
+        let (source, destination) = connection::source_and_destination(socket)?;
         Some(Self {
             destination_ip: destination.ip().to_string(),
             destination_port: destination.port(),
@@ -280,18 +249,18 @@ impl File {
 
 impl Process {
     fn of_shell(exec: &Exec, context: &Context) -> Self {
-        let (args, cut) = clip::arguments(&exec.argv, SHELL_ARGUMENTS_MAX);
+        let (args, cut) = clip::arguments(&exec.argv, bounds::SHELL_ARGUMENTS);
         let (env_variables, env_variables_truncated) = EnvironmentVariable::all(&context.environment);
-        let mut binary = File::of(exec.executable.path.as_ref(), SHELL_PATH_MAX);
+        let mut binary = File::of(exec.executable.path.as_ref(), bounds::SHELL_PATH);
         if let (Some(binary), Some(content)) = (&mut binary, &context.file) {
-            binary.sha256 = Some(clip::string(&content.sha256, 64));
+            binary.sha256 = Some(clip::digest(content));
             binary.size = Some(content.size.to_string());
             binary.hashed_size = Some(content.size.to_string());
         }
         Self {
             name: exec.comm.to_text().into_owned(),
             binary,
-            script: File::of(exec.script.as_ref(), PATH_MAX),
+            script: File::of(exec.script.as_ref(), bounds::PATH),
             args,
             arguments_truncated: exec.argv_truncated || cut,
             env_variables,
@@ -303,11 +272,11 @@ impl Process {
     }
 
     fn of_command(command: &Command) -> Self {
-        let (args, cut) = clip::arguments(&command.argv, ARGUMENTS_MAX);
+        let (args, cut) = clip::arguments(&command.argv, bounds::ARGUMENTS);
         Self {
             name: command.comm.to_text().into_owned(),
-            binary: File::of(command.executable.path.as_ref(), PATH_MAX),
-            script: File::of(command.script.as_ref(), PATH_MAX),
+            binary: File::of(command.executable.path.as_ref(), bounds::PATH),
+            script: File::of(command.script.as_ref(), bounds::PATH),
             args,
             arguments_truncated: command.argv_truncated || cut,
             env_variables: Vec::new(),
@@ -322,7 +291,7 @@ impl Process {
     fn of_relay(hop: &Hop) -> Self {
         Self {
             name: hop.comm.to_text().into_owned(),
-            binary: File::of(hop.path.as_ref(), RELAY_PATH_MAX),
+            binary: File::of(hop.path.as_ref(), bounds::RELAY_PATH),
             script: None,
             args: Vec::new(),
             arguments_truncated: false,
@@ -335,10 +304,10 @@ impl Process {
     }
 
     fn of_ancestor(ancestor: &Ancestor, parent: Option<&Ancestor>) -> Self {
-        let (args, cut) = clip::arguments(&ancestor.argv, ARGUMENTS_MAX);
+        let (args, cut) = clip::arguments(&ancestor.argv, bounds::ARGUMENTS);
         Self {
             name: ancestor.comm.to_text().into_owned(),
-            binary: File::of(ancestor.path.as_ref(), PATH_MAX),
+            binary: File::of(ancestor.path.as_ref(), bounds::PATH),
             script: None,
             args,
             arguments_truncated: cut,

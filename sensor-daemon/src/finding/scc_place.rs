@@ -1,18 +1,10 @@
-//! Where it happened, in Security Command Center's shape: the resource, the container and its pod, and the environment that
-//! the shell was given.
+//! Where it happened, in Security Command Center's shape: the resource, the container and its pod.
 
 use serde::Serialize;
 
-use crate::model::{self, Cloud, Host, Pod, Text};
+use crate::model::{self, Cloud, Host, Pod};
 
-use super::clip;
-
-const NAME_MAX: usize = 256;
-const RESOURCE_NAME_MAX: usize = 512;
-const IMAGE_MAX: usize = 512;
-/// Of all variables together, and of one.
-const ENVIRONMENT_MAX: usize = 2048;
-const VARIABLE_MAX: usize = 512;
+use super::{bounds, clip};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -55,16 +47,13 @@ impl Resource {
             };
         };
         Self {
-            name: clip::string(&cloud.name, RESOURCE_NAME_MAX),
-            display_name: clip::string(&cloud.display_name, NAME_MAX),
-            kind: clip::string(&cloud.kind, NAME_MAX),
+            name: clip::string(&cloud.name, bounds::RESOURCE_NAME),
+            display_name: clip::name(&cloud.display_name),
+            kind: clip::name(&cloud.kind),
             cloud_provider: cloud.is_google().then_some("GOOGLE_CLOUD_PLATFORM"),
-            location: cloud
-                .location
-                .as_deref()
-                .map(|location| clip::string(location, NAME_MAX)),
+            location: cloud.location.as_deref().map(clip::name),
             gcp_metadata: cloud.project.as_deref().map(|project| {
-                let project = clip::string(project, NAME_MAX);
+                let project = clip::name(project);
                 GcpMetadata {
                     project: format!("//cloudresourcemanager.googleapis.com/projects/{project}"),
                     project_display_name: project,
@@ -93,12 +82,12 @@ struct Label {
 impl Container {
     pub(super) fn of(container: &model::Container) -> Self {
         Self {
-            name: container.name.as_deref().map(|name| clip::string(name, NAME_MAX)),
-            uri: container.image.as_deref().map(|image| clip::string(image, IMAGE_MAX)),
+            name: container.name.as_deref().map(clip::name),
+            uri: container.image.as_deref().map(clip::image),
             labels: vec![
                 Label {
                     name: "id",
-                    value: clip::string(&container.id, NAME_MAX),
+                    value: clip::name(&container.id),
                 },
                 Label {
                     name: "runtime",
@@ -128,7 +117,7 @@ struct PodDescription {
 
 impl Kubernetes {
     pub(super) fn of(pod: &Pod, containers: &[Container]) -> Self {
-        let name = |name: &Option<String>| name.as_deref().map(|name| clip::string(name, NAME_MAX));
+        let name = |name: &Option<String>| name.as_deref().map(clip::name);
         Self {
             pods: [PodDescription {
                 ns: name(&pod.namespace),
@@ -140,41 +129,5 @@ impl Kubernetes {
                 containers: containers.to_vec(),
             }],
         }
-    }
-}
-
-/// One variable of a process's environment.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct EnvironmentVariable {
-    pub(super) name: String,
-    #[serde(rename = "val")]
-    pub(super) value: String,
-}
-
-impl EnvironmentVariable {
-    /// As many as fit, and whether something is missing.
-    pub(super) fn all(environment: &[Text]) -> (Vec<Self>, bool) {
-        let mut variables = Vec::new();
-        let mut left = ENVIRONMENT_MAX;
-        let mut cut = false;
-        for variable in environment {
-            let bytes = variable.as_bytes();
-            let at = bytes.iter().position(|&byte| byte == b'=').unwrap_or(bytes.len());
-            let name = Text::from(&bytes[..at]);
-            let value = Text::from(bytes.get(at + 1..).unwrap_or_default());
-            let (name, name_cut) = clip::text(&name, VARIABLE_MAX);
-            let (value, value_cut) = clip::text(&value, VARIABLE_MAX);
-            let made = Self {
-                name: name.into_owned(),
-                value: value.into_owned(),
-            };
-            let Some(rest) = left.checked_sub(clip::json_size(&made) + 1) else {
-                return (variables, true);
-            };
-            left = rest;
-            cut |= name_cut || value_cut;
-            variables.push(made);
-        }
-        (variables, cut)
     }
 }

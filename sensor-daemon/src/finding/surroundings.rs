@@ -7,16 +7,7 @@ use serde::Serialize;
 
 use crate::model::{Account, Container, Context, FileDigest, Pod, Posture};
 
-use super::clip;
-
-const NAME_MAX: usize = 256;
-const IMAGE_MAX: usize = 512;
-const LABEL_MAX: usize = 512;
-/// The kernel knows 41 capabilities, and the longest name of one has 22 letters.
-const CAPABILITIES_MAX: usize = 48;
-const NAMESPACES_MAX: usize = 16;
-/// A machine can have thousands.
-const ADDRESSES_MAX: usize = 16;
+use super::{bounds, clip};
 
 /// Keys begin with a letter and hold letters, digits and underscores only, as those of `sourceProperties` have to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -53,12 +44,12 @@ pub(super) struct ContainerProperties {
 impl Surroundings {
     /// Everything bounded: a container names its users, its image, and its security label.
     pub(super) fn of(container: Option<&Container>, context: &Context) -> Self {
-        let name = |name: &Option<String>| name.as_deref().map(|name| clip::string(name, NAME_MAX));
+        let name = |name: &Option<String>| name.as_deref().map(clip::name);
         let container = container.map(|container| ContainerProperties {
             runtime: container.runtime.to_string(),
-            id: clip::string(&container.id, NAME_MAX),
+            id: clip::name(&container.id),
             name: name(&container.name),
-            image: container.image.as_deref().map(|image| clip::string(image, IMAGE_MAX)),
+            image: container.image.as_deref().map(clip::image),
         });
         Self {
             image_uri: container.as_ref().and_then(|container| container.image.clone()),
@@ -76,27 +67,36 @@ impl Surroundings {
                 tty: name(&account.tty),
             }),
             file: context.file.as_ref().map(|file| FileDigest {
-                sha256: clip::string(&file.sha256, 64),
+                sha256: clip::digest(file),
                 size: file.size,
             }),
             posture: context.posture.as_ref().map(|posture| Posture {
-                capabilities: names(&posture.capabilities, CAPABILITIES_MAX),
+                capabilities: capabilities(posture),
                 privileged: posture.privileged,
                 seccomp: name(&posture.seccomp),
                 no_new_privs: posture.no_new_privs,
                 mapped_root: posture.mapped_root,
-                host_namespaces: names(&posture.host_namespaces, NAMESPACES_MAX),
+                host_namespaces: names(&posture.host_namespaces, bounds::NAMESPACES),
                 writable_root: posture.writable_root,
                 security_label: posture
                     .security_label
                     .as_deref()
-                    .map(|label| clip::string(label, LABEL_MAX)),
+                    .map(|label| clip::string(label, bounds::SECURITY_LABEL)),
             }),
-            addresses: context.addresses.iter().take(ADDRESSES_MAX).copied().collect(),
+            addresses: addresses(context),
         }
     }
 }
 
+pub(super) fn addresses(context: &Context) -> Vec<IpAddr> {
+    context.addresses.iter().take(bounds::ADDRESSES).copied().collect()
+}
+
+pub(super) fn capabilities(posture: &Posture) -> Vec<String> {
+    names(&posture.capabilities, bounds::CAPABILITIES)
+}
+
 fn names(names: &[String], most: usize) -> Vec<String> {
-    names.iter().take(most).map(|name| clip::string(name, 24)).collect()
+    let names = names.iter().take(most);
+    names.map(|name| clip::string(name, bounds::CAPABILITY)).collect()
 }
