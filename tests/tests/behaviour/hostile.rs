@@ -250,19 +250,15 @@ impl Shell<'_> {
         Ok(())
     }
 
-    /// The beginning of the arguments of the command that ran, as far as there is room.
-    fn is_command(&self, shown: &[Vec<u8>]) -> Result<()> {
-        let mut expected = vec![self.path.to_vec(), b"-c".to_vec(), b":".to_vec()];
+    /// Whether these are the arguments of the command that ran: the beginning of them, and at least so many whole ones.
+    fn is_command(&self, shown: &[Vec<u8>], least: usize) -> bool {
+        let mut expected = vec![self.path, b"-c", b":"];
         // The shell's own name, `-s` and `--` come before what it handed on.
-        expected.extend(self.whole.iter().skip(3).cloned());
-        let same = shown
-            .iter()
-            .zip(&expected)
-            .take_while(|(shown, expected)| shown == expected);
-        let same = same.count();
+        expected.extend(self.whole.iter().skip(3).map(Vec::as_slice));
+        let pairs = shown.iter().zip(&expected);
+        let same = pairs.take_while(|(shown, expected)| shown == *expected).count();
         // One more may be cut, and be followed by a mark.
-        ensure!(same >= 1 && shown.len() <= same + 2, "{shown:?} is not {expected:?}");
-        Ok(())
+        same >= least && shown.len() <= same + 2
     }
 
     /// Everything that it chose comes out of a line as it was.
@@ -310,23 +306,35 @@ impl Shell<'_> {
                 "another directory: {line:#}"
             );
         }
-        match format {
+        let (list, arguments) = match format {
             Format::Scc => {
                 self.are_arguments(&strings("/finding/processes/0/args")?)?;
-                ensure!(
-                    get("/finding/processes/0/argumentsTruncated")? == true,
-                    "not said to be cut: {line:#}"
-                );
-                self.is_command(
-                    &strings("/finding/processes/2/args").or_else(|_| strings("/finding/processes/1/args"))?,
-                )?;
+                let truncated = get("/finding/processes/0/argumentsTruncated")?;
+                ensure!(truncated == true, "not said to be cut: {line:#}");
+                ("/finding/processes", "/args")
             }
-            Format::Ocsf => self.are_arguments(&words_of(text("/evidences/0/process/cmd_line")?)?)?,
+            Format::Ocsf => {
+                self.are_arguments(&words_of(text("/evidences/0/process/cmd_line")?)?)?;
+                ("/evidences", "/process/cmd_line")
+            }
             Format::Ecs => {
                 self.are_arguments(&strings("/process/args")?)?;
                 self.are_arguments(&words_of(text("/process/command_line")?)?)?;
+                ("/sensor_daemon/commands", "/command_line")
             }
+        };
+        let mut found = 0;
+        for at in 0..get(list)?.as_array().context("no list")?.len() {
+            let pointer = format!("{list}/{at}{arguments}");
+            let words = match line.pointer(&pointer) {
+                Some(Value::Array(_)) => strings(&pointer)?,
+                Some(Value::String(words)) => words_of(words)?,
+                _ => continue,
+            };
+            // Half of the room for a line is for its quotation.
+            found += usize::from(self.is_command(&words, 3));
         }
+        ensure!(found == 1, "{found} commands as they were: {line:#}");
         let variables = get(layout(format).environment)?.as_array().context("no list")?;
         let variables: Result<Vec<(Vec<u8>, Vec<u8>)>> = variables
             .iter()
@@ -401,7 +409,11 @@ fn in_journal(journal: &Journal, id: &str, count: u64, shell: &Shell<'_>) -> Res
         ensure!(over == (update == count), "state {update} of {count}: {entry:?}");
         if over {
             shell.check(Format::Scc, &json)?;
-            shell.is_command(&words_of(one("FINDING_LAST_COMMAND")?)?)?;
+            let command = words_of(one("FINDING_LAST_COMMAND")?)?;
+            ensure!(
+                shell.is_command(&command, shell.whole.len()),
+                "{command:?} of {entry:?}"
+            );
         }
         ensure!(states.insert(update), "state {update} is there twice");
     }
