@@ -8,6 +8,8 @@ mod context;
 mod flow;
 mod program;
 mod route;
+#[cfg(test)]
+pub(crate) mod samples;
 mod socket;
 mod text;
 

@@ -8,12 +8,13 @@ use std::{
 use crate::{
     detect::{Delivery, Engine, Incident, Settings, Severity, Wish, World, wire},
     model::{
-        Act, Ancestor, BootTime, Cgroup, Credentials, Direction, Endpoint, Exec, Executable, Exit, Flow, Holder,
-        Namespaces, Observation, ProcessId, Program, ProgramKind, Socket, SocketClosed, SocketState, Stream, Text,
-        Transport,
+        Act, BootTime, Endpoint, Exec, Exit, Flow, Holder, Observation, ProcessId, Socket, SocketClosed, Stream, Text,
+        samples,
     },
     sources::open_files::{OpenFiles, Owner},
 };
+
+pub(super) use crate::model::samples::{process, program};
 
 pub(super) const SECOND: u64 = 1_000_000_000;
 
@@ -24,14 +25,6 @@ pub(super) const TERMINAL: Stream = Stream::Terminal {
     fs: 25,
 };
 
-/// A process that started when its number says.
-pub(super) fn process(pid: u32) -> ProcessId {
-    ProcessId {
-        pid,
-        start: BootTime(u64::from(pid)),
-    }
-}
-
 pub(super) fn seconds(seconds: f64) -> BootTime {
     BootTime((seconds * SECOND as f64) as u64)
 }
@@ -40,37 +33,8 @@ pub(super) fn seconds(seconds: f64) -> BootTime {
 pub(super) fn socket(inode: u64) -> Socket {
     Socket {
         inode,
-        cookie: None,
-        netns: 4_026_531_840,
-        transport: Transport::Tcp,
-        state: SocketState::Connected,
-        direction: Direction::Outbound,
         local: Endpoint::Ip(format!("10.0.0.5:{}", 40_000 + inode % 20_000).parse().unwrap()),
-        remote: Endpoint::Ip("203.0.113.7:4444".parse().unwrap()),
-        bytes_received: Some(12),
-        bytes_sent: Some(34),
-        parent_fd: None,
-    }
-}
-
-pub(super) fn program(name: &str) -> Program {
-    let kind = match name {
-        "sh" | "bash" | "dash" | "zsh" | "ksh" | "mksh" | "fish" | "tcsh" | "busybox" => ProgramKind::Shell,
-        _ if [
-            "python", "perl", "ruby", "php", "lua", "node", "tclsh", "expect", "deno", "awk", "gawk", "pwsh", "erl",
-            "irb", "iex", "ipython", "julia",
-        ]
-        .iter()
-        .any(|language| name.starts_with(language)) =>
-        {
-            ProgramKind::Interpreter
-        }
-        "nc" | "ncat" | "socat" | "telnet" => ProgramKind::Relay,
-        _ => ProgramKind::Other,
-    };
-    Program {
-        kind,
-        name: name.into(),
+        ..samples::socket()
     }
 }
 
@@ -80,30 +44,15 @@ pub(super) struct Build(pub(super) Exec);
 
 impl Build {
     pub(super) fn new(pid: u32, line: &str) -> Self {
-        let argv: Vec<Text> = line.split_whitespace().map(Text::from).collect();
-        let name = String::from_utf8_lossy(argv.first().map(Text::file_name).unwrap_or_default());
-        let name = name.trim_start_matches('-').to_owned();
+        let argv: Vec<&str> = line.split_whitespace().collect();
+        let name = argv
+            .first()
+            .and_then(|path| path.rsplit('/').next())
+            .unwrap_or_default();
         let exec = Exec {
-            time: BootTime(u64::from(pid)),
-            process: process(pid),
-            comm: name.as_str().into(),
-            credentials: Credentials::default(),
-            executable: Executable {
-                path: Some(Text::from(format!("/usr/bin/{name}").as_str())),
-                ..Executable::default()
-            },
-            program: program(&name),
-            script: None,
-            cwd: Some("/".into()),
-            argv,
-            argv_truncated: false,
-            cgroup: Cgroup::default(),
-            namespaces: Namespaces::default(),
+            argv: argv.iter().map(|&word| word.into()).collect(),
             streams: [const { TERMINAL }; 3],
-            held: vec![],
-            container: None,
-            running: false,
-            ancestors: vec![],
+            ..samples::exec(pid, &[name.trim_start_matches('-')])
         };
         Self(exec).parent(100, "python3")
     }
@@ -129,17 +78,8 @@ impl Build {
     }
 
     pub(super) fn parent(mut self, pid: u32, name: &str) -> Self {
-        self.0.ancestors.truncate(0);
-        for (pid, name) in [(pid, name), (1, "systemd")] {
-            self.0.ancestors.push(Ancestor {
-                process: process(pid),
-                uid: 0,
-                comm: name.into(),
-                path: Some(Text::from(format!("/usr/bin/{name}").as_str())),
-                argv: vec![name.into()],
-                program: program(name),
-            });
-        }
+        let above = [(pid, name), (1, "systemd")];
+        self.0.ancestors = above.map(|(pid, name)| samples::ancestor(pid, name, &[name])).into();
         self
     }
 

@@ -325,7 +325,7 @@ fn evidence_says_what_was_seen() {
     );
     assert_eq!(
         evidence("oe", "id", "out tcp held by:bash"),
-        "Its stdout and stderr are a network socket that its parent has open as descriptor 5. 12 bytes came in on it \
+        "Its stdout and stderr are a network socket that its parent has open as descriptor 5. 3 bytes came in on it \
          before."
     );
 }

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    exec,
+    at, exec,
     full::{known, largest},
     incident_of, on, report, reverse_shell, socket,
 };
@@ -12,10 +12,6 @@ use crate::{
 
 fn document(report: &Report) -> Value {
     serde_json::to_value(ecs(report)).unwrap()
-}
-
-fn at<'a>(document: &'a Value, pointer: &str) -> &'a Value {
-    document.pointer(pointer).unwrap_or(&Value::Null)
 }
 
 #[test]

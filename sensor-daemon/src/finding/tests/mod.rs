@@ -13,12 +13,14 @@ mod relays;
 mod report;
 mod scc;
 
+use serde_json::Value;
+
 use super::Report;
 use crate::{
     detect::{Delivery, Engine, Incident, Settings, Severity, World},
     model::{
-        Ancestor, BootTime, Cgroup, Credentials, Direction, Endpoint, Exec, Executable, Exit, Flow, Holder, Host,
-        Losses, Namespaces, Observation, ProcessId, Program, ProgramKind, Socket, SocketState, Stream, Text, Transport,
+        BootTime, Cgroup, Credentials, Direction, Exec, Executable, Exit, Flow, Holder, Host, Losses, Namespaces,
+        Observation, ProcessId, Socket, Stream, Text, samples,
     },
 };
 
@@ -59,48 +61,16 @@ fn host() -> Host {
 
 fn socket(direction: Direction) -> Socket {
     Socket {
-        inode: 777,
-        cookie: None,
-        netns: 4_026_531_840,
-        transport: Transport::Tcp,
-        state: SocketState::Connected,
         direction,
-        local: Endpoint::Ip("10.0.0.5:51234".parse().unwrap()),
-        remote: Endpoint::Ip("203.0.113.7:4444".parse().unwrap()),
-        bytes_received: Some(3),
-        bytes_sent: Some(5),
-        parent_fd: None,
+        ..samples::socket()
     }
 }
 
+/// A user's process in a unit of the host, below a web application.
 fn exec(pid: u32, argv: &[&str], streams: [Stream; 3]) -> Exec {
-    let name = argv[0];
-    let kind = |name: &str| match name {
-        "bash" => ProgramKind::Shell,
-        "python3" => ProgramKind::Interpreter,
-        _ => ProgramKind::Other,
-    };
-    let ancestor = |pid: u32, name: &str, argv: &[&str]| Ancestor {
-        process: ProcessId {
-            pid,
-            start: BootTime(u64::from(pid)),
-        },
-        uid: 0,
-        comm: name.into(),
-        path: Some(Text::from(format!("/usr/bin/{name}").as_str())),
-        argv: argv.iter().map(|&argument| argument.into()).collect(),
-        program: Program {
-            kind: kind(name),
-            name: name.into(),
-        },
-    };
+    let plain = samples::exec(pid, argv);
     Exec {
         time: BootTime(u64::from(pid) * 1_000_000),
-        process: ProcessId {
-            pid,
-            start: BootTime(u64::from(pid)),
-        },
-        comm: name.into(),
         credentials: Credentials {
             uid: 1000,
             gid: 1000,
@@ -109,19 +79,11 @@ fn exec(pid: u32, argv: &[&str], streams: [Stream; 3]) -> Exec {
             capabilities: 0,
         },
         executable: Executable {
-            path: Some(Text::from(format!("/usr/bin/{name}").as_str())),
             inode: 42,
             device: 0x80_0001,
-            ..Executable::default()
+            ..plain.executable
         },
-        program: Program {
-            kind: kind(name),
-            name: name.into(),
-        },
-        script: None,
         cwd: Some("/srv".into()),
-        argv: argv.iter().map(|&argument| argument.into()).collect(),
-        argv_truncated: false,
         cgroup: Cgroup {
             id: 99,
             leaf: "web.service".into(),
@@ -134,14 +96,17 @@ fn exec(pid: u32, argv: &[&str], streams: [Stream; 3]) -> Exec {
             user: 4_026_531_837,
         },
         streams,
-        held: Vec::new(),
-        container: None,
-        running: false,
         ancestors: vec![
-            ancestor(4300, "python3", &["python3", "/srv/app.py"]),
-            ancestor(1, "systemd", &["systemd"]),
+            samples::ancestor(4300, "python3", &["python3", "/srv/app.py"]),
+            samples::ancestor(1, "systemd", &["systemd"]),
         ],
+        ..plain
     }
+}
+
+/// What a finding says there.
+fn at<'a>(line: &'a Value, pointer: &str) -> &'a Value {
+    line.pointer(pointer).unwrap_or(&Value::Null)
 }
 
 fn on(socket: &Socket, which: [bool; 3]) -> [Stream; 3] {

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    exec,
+    at, exec,
     full::{known, largest},
     incident_of, on, report, reverse_shell, socket,
 };
@@ -12,10 +12,6 @@ use crate::{
 
 fn event(report: &Report) -> Value {
     serde_json::to_value(ocsf(report)).unwrap()
-}
-
-fn at<'a>(event: &'a Value, pointer: &str) -> &'a Value {
-    event.pointer(pointer).unwrap_or(&Value::Null)
 }
 
 #[test]

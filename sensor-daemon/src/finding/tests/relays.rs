@@ -8,7 +8,7 @@ use crate::{
     finding::{describe::sentence, human},
     model::{
         BootTime, Descriptor, Direction, Endpoint, Exec, Flow, Holder, Observation, ProcessId, Program, ProgramKind,
-        Stream, Text,
+        Stream, Text, samples,
     },
 };
 
@@ -38,10 +38,7 @@ impl World for Machine {
 /// Standard input and output are open in their own direction only, so that a pipe's reader is not taken for its writer.
 fn holder(pid: u32, name: &str, descriptors: &[(u32, Stream)]) -> Holder {
     Holder {
-        process: ProcessId {
-            pid,
-            start: BootTime(u64::from(pid)),
-        },
+        process: samples::process(pid),
         parent: 77,
         comm: name.into(),
         path: Some(Text::from(format!("/usr/bin/{name}").as_str())),

@@ -11,9 +11,8 @@ use crate::{
     detect::{Delivery, Engine, Settings, Severity, World},
     finding::{Report, scc},
     model::{
-        Act, Ancestor, BootTime, Cgroup, Credentials, Descriptor, Direction, Endpoint, Exec, Executable, Exit, Flow,
-        Holder, Host, Losses, Namespaces, Observation, ProcessId, Program, ProgramKind, Socket, SocketClosed,
-        SocketState, Stream, Text, Transport,
+        Act, Ancestor, BootTime, Credentials, Descriptor, Direction, Endpoint, Exec, Exit, Flow, Holder, Host, Losses,
+        Observation, ProcessId, Socket, SocketClosed, SocketState, Stream, Text, Transport, samples,
     },
     sources::recording::{Reader, RecordedWorld, Recorder, Turn},
 };
@@ -56,19 +55,6 @@ fn process(pid: u32) -> ProcessId {
     ProcessId::from_start_ticks(pid, u64::from(pid))
 }
 
-fn program(name: &str) -> Program {
-    let kind = match name {
-        "bash" | "sh" => ProgramKind::Shell,
-        "python3" => ProgramKind::Interpreter,
-        "nc" => ProgramKind::Relay,
-        _ => ProgramKind::Other,
-    };
-    Program {
-        kind,
-        name: name.into(),
-    }
-}
-
 fn socket(random: &Random) -> Socket {
     let inode = random.below(12);
     Socket {
@@ -109,44 +95,29 @@ fn stream(random: &Random) -> Stream {
 
 fn exec(random: &Random, time: BootTime) -> Observation {
     let line = random.pick(&["bash -i", "sh", "sh -c id", "id", "python3", "python3 x.py", "cat"]);
-    let mut argv: Vec<Text> = line.split_whitespace().map(Text::from).collect();
-    let name = line.split_whitespace().next().unwrap();
-    if random.below(4) == 0 {
-        argv.push(Text::from(&b"\xff\x00\"\\'\n"[..]));
-    }
+    let words: Vec<&str> = line.split_whitespace().collect();
     let parent = random.pick(&["bash", "python3", "nc"]);
-    Observation::Exec(Box::new(Exec {
+    let mut exec = Exec {
         time,
         process: process(10 + random.below(20) as u32),
-        comm: name.into(),
         credentials: Credentials {
             capabilities: u64::MAX,
             ..Credentials::default()
         },
-        executable: Executable {
-            path: Some(Text::from(format!("/usr/bin/{name}").as_str())),
-            ..Executable::default()
-        },
-        program: program(name),
-        script: None,
-        cwd: Some("/".into()),
-        argv,
-        argv_truncated: false,
         running: random.below(4) == 0,
-        cgroup: Cgroup::default(),
-        container: None,
-        namespaces: Namespaces::default(),
         streams: [stream(random), stream(random), stream(random)],
         held: (0..random.below(3)).map(|_| socket(random)).collect(),
         ancestors: vec![Ancestor {
             process: process(10 + random.below(20) as u32),
-            uid: 0,
-            comm: parent.into(),
             path: None,
-            argv: vec![parent.into()],
-            program: program(parent),
+            ..samples::ancestor(0, parent, &[parent])
         }],
-    }))
+        ..samples::exec(0, &words)
+    };
+    if random.below(4) == 0 {
+        exec.argv.push(Text::from(&b"\xff\x00\"\\'\n"[..]));
+    }
+    Observation::Exec(Box::new(exec))
 }
 
 /// Answers anything, each time anew.
@@ -170,7 +141,7 @@ impl World for Whim<'_> {
                 comm: name.into(),
                 path: Some("/tmp/caf\u{e9}".into()),
                 host_path: true,
-                program: program(name),
+                program: samples::program(name),
                 descriptors: (0..self.0.below(5) as u32)
                     .map(|fd| Descriptor {
                         fd,
