@@ -29,6 +29,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const LOOK_SELDOM: Duration = Duration::from_secs(60);
 /// How soon, once one has moved a connection to its streams.
 const LOOK_SOON: Duration = Duration::from_millis(100);
+/// How often it is asked whether the kernel has left out runs, while there is an incident whose end that can hide.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 /// The time between two looks, in times that a processor takes for one.
 const LOOK_SHARE: u32 = 1000;
 
@@ -52,6 +54,9 @@ pub(super) struct Sensor {
     confirming: bool,
     /// Runs that the kernel had left out at the last look.
     missed_before: u64,
+    /// The same when open incidents were last asked for it, and when that is due again.
+    missed_told: u64,
+    ask_at: Instant,
     /// What the last look was for.
     interest: Interest,
     /// Remembers containers.
@@ -89,6 +94,8 @@ impl Sensor {
             moved: false,
             confirming: false,
             missed_before: 0,
+            missed_told: 0,
+            ask_at: Instant::now(),
             interest: Interest::Sockets,
             containers: if host_processes {
                 Containers::live()
@@ -129,7 +136,11 @@ impl Sensor {
 
     /// When [`Self::look_at_running`] is due.
     pub(super) fn next_look(&self) -> Instant {
-        self.look_at
+        if self.engine.open_incidents() > 0 {
+            self.look_at.min(self.ask_at)
+        } else {
+            self.look_at
+        }
     }
 
     /// Takes records until there are none, but at most `limit`; whether there are none.
@@ -207,19 +218,26 @@ impl Sensor {
     /// Looks at running processes for programs that put a connection on their own streams; where the kernel has left out
     /// runs of the kernel side, for whatever was executed unseen as well.
     pub(super) fn look_at_running(&mut self, events: &mut RingBuf<MapData>) {
+        let now = Instant::now();
         let missed = self.missed.count();
-        let more = missed > self.missed_before;
-        if more {
+        self.ask_at = now + ASK_EVERY;
+        if missed > self.missed_told {
+            self.missed_told = missed;
+            // What did reach us comes first.
+            self.drain(events, RECORDS_A_LOOK);
+            self.turn(Turn::Observe(Observation::RunsMissed(host::now())));
+            self.rest();
+        }
+        if now < self.look_at {
+            return;
+        }
+        if missed > self.missed_before {
             self.interest = Interest::SocketsAndPipes;
         } else if !self.confirming {
             self.interest = Interest::Sockets;
         }
         self.missed_before = missed;
         self.look(self.interest, false, events);
-        if more {
-            self.turn(Turn::Observe(Observation::RunsMissed(host::now())));
-            self.rest();
-        }
     }
 
     /// What is `certain` is judged at once. Else what has been seen twice: a process can be caught between dup2 and exec, and
