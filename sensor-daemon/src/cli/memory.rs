@@ -1,21 +1,27 @@
-//! Gives back what only the start needed: several times the memory of the rest of the run.
+//! Gives back memory: what only the start needed is several times that of the rest of the run, and a look at all open files of a
+//! large machine takes some megabytes.
 
 use procfs::process::{MMPermissions, MMapPath, Process};
 
 /// Gives back what was freed and the C library keeps for the next, and the pages of the own program. Those that are needed are
 /// mapped again from the page cache as they are touched, which a sensor at rest does with few.
 pub(super) fn release() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: has no precondition.
-    unsafe {
-        libc::malloc_trim(0);
-    }
+    trim();
     for (start, end) in own_pages() {
         // SAFETY: a private mapping of a file that nobody can have written to: it is not writable now, and relocations are
         // applied to writable segments alone. What is dropped is read from the file again.
         unsafe {
             libc::madvise(start as *mut libc::c_void, (end - start) as usize, libc::MADV_DONTNEED);
         }
+    }
+}
+
+/// Gives back what was freed and the C library keeps for the next.
+pub(super) fn trim() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: has no precondition.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

@@ -7,7 +7,7 @@ use aya::maps::{MapData, RingBuf};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::{outputs::Outputs, reporting::Reports};
+use super::{memory, outputs::Outputs, reporting::Reports};
 use crate::{
     detect::{Engine, Incident, Settings, Severity},
     enrich::{Learnt, container::Containers, host},
@@ -34,6 +34,8 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 /// The time between two looks, in times that a processor takes for one.
 const LOOK_SHARE: u32 = 1000;
 
+/// A list of all open files that takes so long is a large one.
+const MUCH: Duration = Duration::from_millis(2);
 /// Most records that are taken between what a look saw and its judgement.
 const RECORDS_A_LOOK: usize = 65_536;
 
@@ -274,6 +276,9 @@ impl Sensor {
         }
         self.rest();
         debug!("listed all open files in {took:?}");
+        if took > MUCH {
+            memory::trim();
+        }
         // On a machine where it takes long it is done less often.
         let mut wait = (took * LOOK_SHARE).clamp(LOOK_EVERY, LOOK_SELDOM);
         // Not for ever: on a busy machine each look finds somebody new.

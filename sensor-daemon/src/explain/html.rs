@@ -29,7 +29,7 @@ svg{display:block;width:100%;height:auto;margin:8px 0}\
 table{border-collapse:collapse;width:100%;font-size:14px}th,td{text-align:left;vertical-align:top;padding:5px 8px;border-bottom:1px solid var(--edge)}td.mono{overflow-wrap:anywhere;min-width:110px}\
 th{font-weight:600;color:var(--dim);white-space:nowrap}td.fix{white-space:nowrap;min-width:0}\
 .wide{overflow-x:auto}.wide svg{min-width:600px}tr.risk th,tr.risk td{background:var(--bad-soft)}.bad{color:var(--bad);font-weight:600}\
-dl{display:grid;grid-template-columns:minmax(90px,max-content) 1fr;gap:4px 20px;margin:0}dt{color:var(--dim)}dd{margin:0;overflow-wrap:anywhere}\
+dl{display:grid;grid-template-columns:minmax(90px,max-content) 1fr;gap:4px 20px;margin:0}dt{color:var(--dim)}dd{margin:0}h1,p,dd,li{overflow-wrap:anywhere}\
 pre{background:var(--soft);border:1px solid var(--edge);border-radius:6px;padding:10px 12px;margin:6px 0 14px;white-space:pre-wrap;overflow-wrap:anywhere;user-select:all}\
 ol{padding-left:22px}li{margin:6px 0}\
 @media (max-width:640px){body{padding:16px 14px 40px}.less{display:none}th,td{padding:5px 6px}dl{gap:4px 12px}ol{padding-left:18px}}\

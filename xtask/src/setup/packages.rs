@@ -266,6 +266,11 @@ pub(super) const TESTS: &[Package] = &[
         why: "containers that are entered",
     },
     Package {
+        name: "chromium-driver",
+        proof: &["/usr/bin/chromedriver"],
+        why: "the browser in which the page of a finding is looked at",
+    },
+    Package {
         name: "podman",
         proof: &["/usr/bin/podman"],
         why: "containers that are taken over (they are run by runc)",
