@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::{FILE, StoreError, database::Database, queries, room::Shed};
 
@@ -97,8 +97,8 @@ impl Disk {
             }
         }
         if all.findings > 0 {
-            info!(
-                "the disk is full: {} findings that ended long ago were forgotten to keep new ones in {}",
+            warn!(
+                "the disk is full: the oldest findings that ended ({}) were forgotten to keep new ones in {}",
                 all.findings,
                 self.path.display()
             );

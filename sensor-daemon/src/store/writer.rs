@@ -26,6 +26,8 @@ use crate::{
 
 /// States kept in one go.
 const BATCH: usize = 64;
+/// How often room is made for a batch, which takes a few times. If it never is enough, somebody else takes it at once.
+const ROOM_TRIES: usize = 8;
 /// How often old findings are looked for.
 const TIDY_EVERY: Duration = Duration::from_secs(600);
 /// Bytes that memory keeps in place of a file.
@@ -130,11 +132,11 @@ impl Writer {
     /// Keeps a batch, wherever it can be kept.
     fn keep(&mut self, reports: &mut Vec<Report>) {
         let mut result = self.put(reports);
-        while self.on_disk
-            && let Err(error) = &result
-            && is_full(error)
-            && self.make_room()
-        {
+        for _ in 0..ROOM_TRIES {
+            let full = result.as_ref().is_err_and(is_full);
+            if !full || !self.on_disk || !self.make_room() {
+                break;
+            }
             result = self.put(reports);
         }
         if self.on_disk
