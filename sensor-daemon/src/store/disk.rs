@@ -11,7 +11,12 @@ use std::{
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use tracing::{debug, warn};
 
-use super::{FILE, StoreError, database::Database, queries, room::Shed};
+use super::{
+    FILE, StoreError,
+    database::Database,
+    queries,
+    room::{Shed, Which},
+};
 
 /// Damaged files that are kept for whoever wants to look at them.
 const ASIDE_MAX: usize = 3;
@@ -80,7 +85,7 @@ impl Disk {
         self.release();
         let mut all = Shed::default();
         for _ in 0..SHED_MAX {
-            let shed = database.shed().and_then(|shed| {
+            let shed = database.shed(Which::All).and_then(|shed| {
                 database.checkpoint()?;
                 Ok(shed)
             });

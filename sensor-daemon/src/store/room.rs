@@ -15,6 +15,15 @@ const VACUUM: i64 = 256;
 /// The number up to which every sink that is waited for has had everything.
 pub(super) const DELIVERED: &str = "(SELECT coalesce(min(seq), 9223372036854775807) FROM cursors WHERE waits)";
 
+/// Which findings may be forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    /// Those alone that every sink has had.
+    Delivered,
+    /// All, those first.
+    All,
+}
+
 /// What was forgotten.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Shed {
@@ -63,10 +72,10 @@ impl Database {
     }
 
     /// Forgets the oldest that ended while more than `max_bytes` are in use.
-    pub(super) fn keep_within(&mut self, max_bytes: u64) -> rusqlite::Result<Shed> {
+    pub(super) fn keep_within(&mut self, max_bytes: u64, which: Which) -> rusqlite::Result<Shed> {
         let mut all = Shed::default();
         while self.size()? > max_bytes {
-            let shed = self.shed()?;
+            let shed = self.shed(which)?;
             if shed.findings == 0 {
                 break;
             }
@@ -77,12 +86,12 @@ impl Database {
 
     /// Forgets some of the findings that ended, the oldest first: such that every sink has had, and others only if there are
     /// none.
-    pub(super) fn shed(&mut self) -> rusqlite::Result<Shed> {
+    pub(super) fn shed(&mut self, which: Which) -> rusqlite::Result<Shed> {
         let delivered = self
             .connection
             .query_row(&format!("SELECT {DELIVERED}"), [], |row| row.get(0))?;
         let shed = self.forget(i64::MAX, delivered)?;
-        if shed.findings > 0 {
+        if shed.findings > 0 || which == Which::Delivered {
             return Ok(shed);
         }
         self.forget(i64::MAX, i64::MAX)

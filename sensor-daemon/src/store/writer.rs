@@ -16,7 +16,7 @@ use super::{
     disk::Disk,
     handle::{Shared, lock},
     is_damage, is_full,
-    room::Shed,
+    room::{Shed, Which},
     unix_now,
 };
 use crate::{
@@ -30,8 +30,9 @@ const BATCH: usize = 64;
 const ROOM_TRIES: usize = 8;
 /// How often old findings are looked for.
 const TIDY_EVERY: Duration = Duration::from_secs(600);
-/// Bytes that memory keeps in place of a file.
-const MEMORY_MAX: u64 = 4 << 20;
+/// Bytes that memory keeps in place of a file, and up to which it keeps what every sink has had.
+const MEMORY_MAX: u64 = 16 << 20;
+const MEMORY_DELIVERED_MAX: u64 = 2 << 20;
 
 /// What the thread owns.
 pub(super) struct Writer {
@@ -278,12 +279,15 @@ impl Writer {
 
     /// Forgets what is too old, and the oldest of what is too much.
     fn tidy(&mut self) {
-        let max_bytes = if self.on_disk {
-            self.retention.max_bytes
+        let mut database = lock(&self.shared.database);
+        let mut shed = if self.on_disk {
+            database.keep_within(self.retention.max_bytes, Which::All)
         } else {
-            MEMORY_MAX
+            // Nobody but sinks reads it.
+            let delivered = database.keep_within(MEMORY_DELIVERED_MAX, Which::Delivered);
+            delivered.and_then(|shed| Ok(shed.and(database.keep_within(MEMORY_MAX, Which::All)?)))
         };
-        let mut shed = lock(&self.shared.database).keep_within(max_bytes);
+        drop(database);
         if self.on_disk && Instant::now() >= self.tidy_at {
             self.tidy_at = Instant::now() + TIDY_EVERY;
             let old = lock(&self.shared.database).forget_old(&self.retention, unix_now());
