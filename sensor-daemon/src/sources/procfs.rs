@@ -1,7 +1,12 @@
 //! Questions about live processes, answered from `/proc`. Every answer is checked against the process's start time, so
 //! that a reused process id never lends another process's details; a process that is gone has none.
 
-use std::{collections::HashMap, fs, io::Read as _, os::unix::ffi::OsStrExt as _};
+use std::{
+    collections::HashMap,
+    fs,
+    io::{ErrorKind, Read as _},
+    os::unix::ffi::OsStrExt as _,
+};
 
 use crate::{
     enrich::identity::Identities,
@@ -135,9 +140,11 @@ pub(super) fn holds_socket(process: ProcessId, inode: u64) -> bool {
     let Ok(descriptors) = fs::read_dir(format!("/proc/{}/fd", process.pid)) else {
         return true;
     };
-    descriptors
-        .flatten()
-        .any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str()))
+    descriptors.flatten().any(|entry| match fs::read_link(entry.path()) {
+        Ok(target) => target.as_os_str() == wanted.as_str(),
+        // What may not be read may be it.
+        Err(error) => error.kind() == ErrorKind::PermissionDenied,
+    })
 }
 
 #[cfg(test)]
