@@ -271,20 +271,6 @@ impl<'a> Lab<'a> {
         Ok(last)
     }
 
-    /// The same, once so many commands belong to it: a loop can end and begin again under its finding.
-    ///
-    /// # Errors
-    /// Likewise.
-    pub fn ended_after(&self, finding: &Finding, commands: u64) -> Result<()> {
-        self.ended(finding)?;
-        let what = format!("the end of {} after {commands} commands", finding.id());
-        self.sensor.wait_line(&what, self.from, |line| {
-            let counted = line.number("commandCount").is_ok_and(|count| count >= commands);
-            line.id() == finding.id() && !line.is_active() && counted
-        })?;
-        Ok(())
-    }
-
     /// Demands that the case's processes caused the findings that it accounted for and nothing else. To be called when
     /// they are gone.
     ///
