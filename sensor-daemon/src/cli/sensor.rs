@@ -1,6 +1,10 @@
 //! The live sensor: everything between the ring buffer and the record of findings, and a recording beside it.
 
-use std::{collections::HashMap, path::Path, time::Duration};
+use std::{
+    collections::HashMap,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::Context as _;
 use aya::maps::{MapData, RingBuf};
@@ -10,7 +14,7 @@ use tracing::{debug, warn};
 use super::{memory, outputs::Outputs, reporting::Reports};
 use crate::{
     detect::{Engine, Incident, Settings, Severity},
-    enrich::{Learnt, container::Containers, host},
+    enrich::{Learnt, container::Containers, host, stamp},
     model::{BootTime, Exec, Host, Losses, Observation, ProcessId, Stream},
     sources::{
         ebpf::{CounterMap, Programs, decode, missed::MissedRuns},
@@ -191,9 +195,14 @@ impl Sensor {
     fn complete(&mut self, exec: &mut Exec) {
         exec.container = self.containers.of_exec(exec);
         let mut identities = self.world.identities.borrow_mut();
+        let before = SystemTime::now();
         let multicall;
         (exec.program, multicall) = identities.of_exec(exec);
-        if exec.executable.unknown && !exec.executable.memfd {
+        // What has changed only just may change again under the same time, which is all that the kernel side goes by.
+        if exec.executable.unknown
+            && !exec.executable.memfd
+            && stamp::is_second_settled(exec.executable.changed, before)
+        {
             let learned = self
                 .world
                 .programs

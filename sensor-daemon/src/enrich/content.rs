@@ -16,12 +16,13 @@ use std::{
         unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     },
     sync::LazyLock,
+    time::SystemTime,
 };
 
 use aho_corasick::AhoCorasick;
 use rustix::fs::{Mode, OFlags};
 
-use super::identity::MULTICALL;
+use super::{identity::MULTICALL, stamp::Stamp};
 use crate::model::ProgramKind;
 
 /// What a file was found to be, and that program's usual name.
@@ -47,19 +48,10 @@ const SEARCH_MAX: u64 = 16 << 20;
 const CHUNK: usize = 64 << 10;
 const CACHE_MAX: usize = 256;
 
-/// A file as it was when it was searched.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct FileKey {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-}
-
 /// Looks into files, and remembers those that it had to search.
 #[derive(Default)]
 pub(super) struct Reader {
-    searched: HashMap<FileKey, Option<Found>>,
+    searched: HashMap<Stamp, Option<Found>>,
 }
 
 impl Reader {
@@ -86,22 +78,19 @@ fn open(place: &[u8], inode: Option<u64>) -> Option<File> {
     File::open(format!("/proc/self/fd/{}", handle.as_raw_fd())).ok()
 }
 
-fn look(file: File, searched: &mut HashMap<FileKey, Option<Found>>) -> Option<Found> {
-    let metadata = file.metadata().ok()?;
-    let key = FileKey {
-        device: metadata.dev(),
-        inode: metadata.ino(),
-        size: metadata.size(),
-        modified: (metadata.mtime(), metadata.mtime_nsec()),
-    };
-    if let Some(known) = searched.get(&key) {
+fn look(file: File, searched: &mut HashMap<Stamp, Option<Found>>) -> Option<Found> {
+    let now = SystemTime::now();
+    let stamp = Stamp::of(&file.metadata().ok()?);
+    if let Some(known) = searched.get(&stamp) {
         return *known;
     }
-    if searched.len() >= CACHE_MAX {
-        searched.clear();
-    }
     let found = search(file);
-    searched.insert(key, found);
+    if stamp.is_settled(now) {
+        if searched.len() >= CACHE_MAX {
+            searched.clear();
+        }
+        searched.insert(stamp, found);
+    }
     found
 }
 
@@ -155,7 +144,7 @@ fn search(mut file: File) -> Option<Found> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, process::Command};
+    use std::{fs, io::Write as _, process::Command};
 
     use super::*;
 
@@ -173,5 +162,30 @@ mod tests {
         assert_eq!(reader.ask(vec![place(&shell)], Some(inode + 1)), None);
         let found = reader.ask(vec![place(&fifo), place(&shell)], Some(inode));
         assert_eq!(found.flatten().map(|(kind, _)| kind), Some(ProgramKind::Shell));
+    }
+
+    #[test]
+    fn a_file_that_becomes_a_shell_is_seen_whatever_its_times_and_length_say() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("it");
+        let shell = fs::read("/bin/sh").unwrap();
+        let place = || vec![path.as_os_str().as_bytes().to_vec()];
+        let mut reader = Reader::default();
+        // Within one tick of the file system's clock and after it.
+        for settled in [false, true] {
+            fs::write(&path, vec![b'.'; shell.len()]).unwrap();
+            let modified = fs::metadata(&path).unwrap().modified().unwrap();
+            let stamp = Stamp::of(&fs::metadata(&path).unwrap());
+            while settled && !stamp.is_settled(SystemTime::now()) {
+                std::thread::yield_now();
+            }
+            assert_eq!(reader.ask(place(), None), Some(None));
+            let mut file = File::options().write(true).open(&path).unwrap();
+            file.write_all(&shell).unwrap();
+            file.set_modified(modified).unwrap();
+            let found = reader.ask(place(), None).flatten();
+            assert_eq!(found.map(|(kind, _)| kind), Some(ProgramKind::Shell), "{settled}");
+        }
+        assert_eq!(reader.searched.len(), 1, "only what has settled is remembered");
     }
 }

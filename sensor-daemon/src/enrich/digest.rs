@@ -1,10 +1,11 @@
-//! SHA-256 and size of executed files. Remembers those it has read, by inode number, size and times.
+//! SHA-256 and size of executed files. Remembers those it has read, by what tells each from what it becomes.
 
 use std::{
     collections::HashMap,
     fs::File,
     io::{self, Read as _},
     path::Path,
+    time::SystemTime,
 };
 
 use rustix::fs::{Mode, OFlags};
@@ -12,7 +13,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     posture::Mounts,
-    rooted::{Root, identity, open_regular},
+    rooted::{Root, open_regular},
+    stamp::Stamp,
 };
 use crate::model::{Executable, FileDigest};
 
@@ -24,17 +26,8 @@ const CACHE_MAX: usize = 256;
 /// Remembers digests.
 #[derive(Default)]
 pub(super) struct Digests {
-    known: HashMap<Key, FileDigest>,
-}
-
-/// A file as it was when it was read. Device numbers differ between file systems that share files, so the kernel's counts.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Key {
-    device: u32,
-    inode: u64,
-    size: u64,
-    modified: i64,
-    changed: i64,
+    /// By the executed file's device as well: device numbers differ between file systems that share files, so the kernel's counts.
+    known: HashMap<(u32, Stamp), FileDigest>,
 }
 
 impl Digests {
@@ -61,33 +54,31 @@ impl Digests {
             .or_else(|| self.of_file(executed, by_path()?))
     }
 
-    fn of_file(&mut self, executed: &Executable, mut file: File) -> Option<FileDigest> {
-        let before = identity(&file).ok()?;
-        let (inode, size, modified, changed) = before;
-        let is_it = inode == executed.inode && (executed.changed == 0 || changed.cast_unsigned() == executed.changed);
-        if !is_it || size > SIZE_MAX {
+    fn of_file(&mut self, executed: &Executable, file: File) -> Option<FileDigest> {
+        let now = SystemTime::now();
+        let stamp = || file.metadata().map(|metadata| Stamp::of(&metadata));
+        let before = stamp().ok()?;
+        let changed = before.changed.0.cast_unsigned();
+        let is_it = before.inode == executed.inode && (executed.changed == 0 || changed == executed.changed);
+        if !is_it || before.size > SIZE_MAX {
             return None;
         }
-        let key = Key {
-            device: executed.device,
-            inode,
-            size,
-            modified,
-            changed,
-        };
+        let key = (executed.device, before);
         if let Some(known) = self.known.get(&key) {
             return Some(known.clone());
         }
-        let (sha256, read) = hash(&mut file).ok()?;
+        let (sha256, read) = hash(&file).ok()?;
         // It may have been written to meanwhile.
-        if read != size || identity(&file).ok()? != before {
+        if read != before.size || stamp().ok()? != before {
             return None;
         }
-        let digest = FileDigest { sha256, size };
-        if self.known.len() >= CACHE_MAX {
-            self.known.clear();
+        let digest = FileDigest { sha256, size: read };
+        if before.is_settled(now) {
+            if self.known.len() >= CACHE_MAX {
+                self.known.clear();
+            }
+            self.known.insert(key, digest.clone());
         }
-        self.known.insert(key, digest.clone());
         Some(digest)
     }
 }
@@ -101,7 +92,7 @@ fn open_running(pid: u32, mounts: Option<&Mounts>) -> io::Result<File> {
 }
 
 /// In lowercase hexadecimal, with the number of bytes.
-fn hash(file: &mut File) -> io::Result<(String, u64)> {
+fn hash(file: &File) -> io::Result<(String, u64)> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; CHUNK];
     let mut total = 0;
@@ -140,6 +131,10 @@ mod tests {
         let path = directory.path().join("abc");
         fs::write(&path, "abc").unwrap();
         let it = executed(&path);
+        let stamp = Stamp::of(&fs::metadata(&path).unwrap());
+        while !stamp.is_settled(SystemTime::now()) {
+            std::thread::yield_now();
+        }
         let mut digests = Digests::default();
         let mut of = |it: &Executable| digests.of_file(it, File::open(&path).unwrap());
         let digest = of(&it).unwrap();

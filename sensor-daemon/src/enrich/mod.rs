@@ -14,6 +14,7 @@ pub mod host;
 pub mod identity;
 mod posture;
 mod rooted;
+pub mod stamp;
 mod surroundings;
 #[cfg(test)]
 mod tests;

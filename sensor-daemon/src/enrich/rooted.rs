@@ -5,10 +5,7 @@
 use std::{
     fs::File,
     io::{self, Read as _},
-    os::{
-        fd::{AsFd, AsRawFd as _, OwnedFd},
-        unix::fs::MetadataExt as _,
-    },
+    os::fd::{AsFd, AsRawFd as _, OwnedFd},
     path::Path,
 };
 
@@ -73,12 +70,6 @@ fn device(handle: &impl AsFd) -> io::Result<(u32, u32)> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
     let status = rustix::fs::statx(handle, "", flags, StatxFlags::INO)?;
     Ok((status.stx_dev_major, status.stx_dev_minor))
-}
-
-/// Inode number, bytes, and seconds of the last changes (of content, of anything) of an open file.
-pub(super) fn identity(file: &File) -> io::Result<(u64, u64, i64, i64)> {
-    let metadata = file.metadata()?;
-    Ok((metadata.ino(), metadata.size(), metadata.mtime(), metadata.ctime()))
 }
 
 #[cfg(test)]
