@@ -6,7 +6,11 @@ use std::{
     fs,
     io::{ErrorKind, Read as _},
     os::unix::ffi::OsStrExt as _,
+    path::Path,
 };
+
+use procfs::ProcError;
+use rustix::io::Errno;
 
 use crate::{
     enrich::identity::Identities,
@@ -33,10 +37,23 @@ pub(crate) fn identify_with_parent(pid: u32) -> Option<(ProcessId, u32)> {
     Some((process, stat.ppid.try_into().ok()?))
 }
 
-/// Whether this very process is alive.
+/// Whether this very process is alive. If it can't be told, for want of descriptors for example, it is.
 #[must_use]
 pub fn is_alive(process: ProcessId) -> bool {
-    identify(process.pid) == Some(process)
+    let Ok(pid) = process.pid.try_into() else { return false };
+    match procfs::process::Process::new(pid).and_then(|found| found.stat()) {
+        Ok(stat) => ProcessId::from_start_ticks(process.pid, stat.starttime) == process,
+        Err(error) => !is_gone(&error),
+    }
+}
+
+/// Whether the error says that there is no such process (any longer).
+fn is_gone(error: &ProcError) -> bool {
+    match error {
+        ProcError::NotFound(_) => true,
+        ProcError::Io(error, _) => error.raw_os_error() == Some(Errno::SRCH.raw_os_error()),
+        _ => false,
+    }
 }
 
 /// The executable of a live process, as it sees it itself.
@@ -131,20 +148,36 @@ fn look_up(ancestor: &Ancestor, now: BootTime, identities: &mut Identities, by_c
 
 /// Whether this very process is alive and has the socket open.
 ///
-/// Alive, but not ours to look into (no CAP_SYS_PTRACE): it may, for all that is known.
+/// Alive, but not to be looked into (no CAP_SYS_PTRACE, no descriptor left): it may, for all that is known.
 pub(super) fn holds_socket(process: ProcessId, inode: u64) -> bool {
     if !is_alive(process) {
         return false;
     }
-    let wanted = format!("socket:[{inode}]");
-    let Ok(descriptors) = fs::read_dir(format!("/proc/{}/fd", process.pid)) else {
-        return true;
-    };
-    descriptors.flatten().any(|entry| match fs::read_link(entry.path()) {
-        Ok(target) => target.as_os_str() == wanted.as_str(),
-        // What may not be read may be it.
-        Err(error) => error.kind() == ErrorKind::PermissionDenied,
+    let process = format!("/proc/{}", process.pid);
+    let of_leader = holds(Path::new(&process), inode);
+    // The first thread may have ended before the others, which go on with what it had open.
+    of_leader.unwrap_or_else(|| {
+        let threads = fs::read_dir(format!("{process}/task")).into_iter().flatten().flatten();
+        threads
+            .into_iter()
+            .any(|thread| holds(&thread.path(), inode) == Some(true))
     })
+}
+
+/// Whether a thread has the socket open; none if it has nothing open at all.
+fn holds(thread: &Path, inode: u64) -> Option<bool> {
+    let wanted = format!("socket:[{inode}]");
+    let descriptors = match fs::read_dir(thread.join("fd")) {
+        Ok(descriptors) => descriptors,
+        Err(error) => return Some(error.kind() != ErrorKind::NotFound),
+    };
+    let mut links = descriptors.map(|entry| fs::read_link(entry?.path())).peekable();
+    links.peek()?;
+    Some(links.any(|link| match link {
+        Ok(target) => target.as_os_str() == wanted.as_str(),
+        // Closed meanwhile; what can't be read otherwise may be it.
+        Err(error) => error.kind() != ErrorKind::NotFound,
+    }))
 }
 
 #[cfg(test)]
