@@ -31,69 +31,85 @@ const HUGETLBFS_MAGIC: u64 = 0x9584_58f6;
 #[inline(always)]
 pub fn observe(ctx: &BtfTracePointContext, task: Task, bprm: Bprm) {
     maps::count(|counters| counters.execs_seen += 1);
-    match look_at(task.files()) {
-        Ok(None) => {}
-        Ok(Some(Look { kinds, files })) => {
-            let stdin_is_piped = kinds[0] == Kind::Piped;
-            let is_network = kinds.contains(&Kind::Network);
-            let mut parent_is_plain = false;
-            if !is_network {
-                match piped::glance(task, bprm, stdin_is_piped) {
-                    Verdict::Nobodys => return,
-                    Verdict::Shell => parent_is_plain = true,
-                    Verdict::Child => {}
-                }
-            }
-            if let Some(scratch) = maps::scratch() {
-                // SAFETY: this CPU's map value; no other program uses it meanwhile.
-                unsafe {
-                    (*scratch).handover = Handover {
-                        files,
-                        stdin_is_piped,
-                        parent_is_plain,
-                        reason: reason::SOCKET,
-                        exe_kind: file_kind::OTHER,
-                        held_count: 0,
-                    };
-                }
-                let stage = if is_network {
-                    Stage::DescribeProcess
-                } else {
-                    Stage::ConsiderPiped
-                };
-                maps::next_stage(ctx, stage);
-            }
-        }
-        Err(Fault) => {
-            maps::count(|counters| counters.read_failed_streams += 1);
-            debug!(
-                ctx,
-                "exec of process {}: its descriptors could not be read",
-                task.tgid()
-            );
-        }
+    let done = match look_at(task.files()) {
+        Ok(Look::Plain) => return,
+        Ok(Look::Piped { stdin }) => match piped::glance(task, bprm, stdin) {
+            Verdict::Nobodys => return,
+            verdict => hand_over(ctx, task, Stage::ConsiderPiped, stdin, verdict == Verdict::Shell),
+        },
+        Ok(Look::Network) => hand_over(ctx, task, Stage::DescribeProcess, false, false),
+        Err(Fault) => Err(Fault),
+    };
+    if done.is_err() {
+        maps::count(|counters| counters.read_failed_streams += 1);
+        debug!(
+            ctx,
+            "exec of process {}: its descriptors could not be read",
+            task.tgid()
+        );
     }
 }
 
-/// What was found in a look at the standard streams.
-struct Look {
-    kinds: [Kind; 3],
-    files: [File; 3],
+/// What a look at the standard streams found.
+enum Look {
+    /// Nothing that bytes of another process come through.
+    Plain,
+    /// Pipes, UNIX sockets, pseudo-terminals; the input among them or not.
+    Piped { stdin: bool },
+    /// A socket that a network peer can be at.
+    Network,
 }
 
-/// Looks at the standard streams; none if all are plain.
 #[inline(always)]
-fn look_at(files: Files) -> Result<Option<Look>, Fault> {
+fn look_at(files: Files) -> Result<Look, Fault> {
     let operations = files.standard_stream_operations()?;
     if operations
         .iter()
         .all(|&address| kernel::operations(address) == Operations::Plain)
     {
-        return Ok(None);
+        return Ok(Look::Plain);
     }
-    let files = files.standard_streams()?;
-    let kinds = streams::kinds(&files, &operations)?;
-    Ok((kinds != [Kind::Plain; 3]).then_some(Look { kinds, files }))
+    let known = operations.map(kernel::operations);
+    let stdin = if known.contains(&Operations::Unknown) || known.contains(&Operations::Socket) {
+        let kinds = streams::kinds(&files.standard_streams()?, &operations)?;
+        if kinds.contains(&Kind::Network) {
+            return Ok(Look::Network);
+        }
+        if kinds == [Kind::Plain; 3] {
+            return Ok(Look::Plain);
+        }
+        kinds[0] == Kind::Piped
+    } else {
+        known[0] == Operations::Pipe
+    };
+    Ok(Look::Piped { stdin })
+}
+
+/// Leaves to the next stage what it has to know. Comes back only if that fails.
+#[inline(always)]
+fn hand_over(
+    ctx: &BtfTracePointContext,
+    task: Task,
+    stage: Stage,
+    stdin_is_piped: bool,
+    parent_is_plain: bool,
+) -> Result<(), Fault> {
+    let files = task.files().standard_streams()?;
+    if let Some(scratch) = maps::scratch() {
+        // SAFETY: this CPU's map value; no other program uses it meanwhile.
+        unsafe {
+            (*scratch).handover = Handover {
+                files,
+                stdin_is_piped,
+                parent_is_plain,
+                reason: reason::SOCKET,
+                exe_kind: file_kind::OTHER,
+                held_count: 0,
+            };
+        }
+        maps::next_stage(ctx, stage);
+    }
+    Ok(())
 }
 
 /// Second stage: the process, its streams, its parents.

@@ -14,12 +14,9 @@ use crate::{
     exec::EMPTY_STREAM,
     kernel::{self, Bprm, File, Files, Task, TypedFile},
     maps::{self, ARGV_LOOK, Scratch, Stage},
-    recent::{self, Parent},
-    streams,
+    recent, streams,
 };
 
-/// Blocks of 64 of the parent's descriptors that are searched for connections.
-const BLOCKS: u32 = 2;
 /// Entries of a table that are copied at once.
 const LINE: u32 = 8;
 
@@ -38,7 +35,7 @@ pub enum Verdict {
 /// much as what it computes.
 #[inline(always)]
 pub fn glance(task: Task, bprm: Bprm, stdin_is_piped: bool) -> Verdict {
-    if !speaks_for_nobody(task.parent().group_leader()) {
+    if !speaks_for_nobody(task.parent()) {
         return Verdict::Child;
     }
     let may_be_shell =
@@ -46,9 +43,13 @@ pub fn glance(task: Task, bprm: Bprm, stdin_is_piped: bool) -> Verdict {
     if may_be_shell { Verdict::Shell } else { Verdict::Nobodys }
 }
 
-/// Whether this parent is of no session and has no socket.
+/// Whether this parent, the thread that forked, is of no session and has no socket.
 #[inline(always)]
 fn speaks_for_nobody(parent: Task) -> bool {
+    let epoch = recent::epoch();
+    if recent::is_plain(parent, epoch) {
+        return true;
+    }
     let sockets = kernel::socket_operations();
     let files = parent.files();
     let Some((descriptors, size)) = files.table() else {
@@ -57,30 +58,16 @@ fn speaks_for_nobody(parent: Task) -> bool {
     if sockets == 0 {
         return false;
     }
-    let (tgid, start_ns) = (parent.tgid(), parent.start_ns());
-    let open = if files.is_embedded(descriptors) {
-        [files.embedded_open(), 0]
-    } else {
-        [files.open(0), if size >= 128 { files.open(1) } else { 0 }]
-    };
-    let asked = Parent {
-        tgid: u64::from(tgid),
-        start_ns,
-        open,
-        epoch: recent::epoch(),
-    };
-    if recent::is_plain(&asked) {
-        return true;
-    }
     let found = if files.is_embedded(descriptors) {
-        socket_in_embedded(files, sockets, open[0])
+        socket_in_embedded(files, sockets, files.embedded_open())
     } else {
-        socket_in_table(sockets, open[0], descriptors, 0) | socket_in_table(sockets, open[1], descriptors, 64)
+        let [first, second] = files.open(size);
+        socket_in_table(sockets, first, descriptors, 0) | socket_in_table(sockets, second, descriptors, 64)
     };
-    if found != 0 || maps::marks(tgid, start_ns) & process_mark::SESSION != 0 {
+    if found != 0 || maps::marks(parent.tgid(), parent.group_leader().start_ns()) & process_mark::SESSION != 0 {
         return false;
     }
-    recent::remember_plain(asked);
+    recent::remember_plain(parent, epoch);
     true
 }
 
@@ -129,12 +116,12 @@ pub fn consider(ctx: &BtfTracePointContext, task: Task, bprm: Bprm) {
     let handover = unsafe { &mut (*scratch).handover };
     let mut reason = 0;
     let mut kind = file_kind::UNKNOWN;
-    let parent = task.parent().group_leader();
+    let parent = task.parent();
     let mut connected = false;
     let mut marks = 0;
     if !handover.parent_is_plain {
         connected = find_connections(scratch, parent);
-        marks = maps::marks(parent.tgid(), parent.start_ns());
+        marks = maps::marks(parent.tgid(), parent.group_leader().start_ns());
     }
     let shell_is_possible = handover.stdin_is_piped && bprm.script_name().is_none();
     if marks & process_mark::SESSION != 0 {
@@ -213,14 +200,15 @@ fn may_be_interpreter(process: Task) -> bool {
 /// What a file was found to be.
 #[inline(always)]
 fn file_kind(file: TypedFile) -> u32 {
-    let mut key = FileKey::default();
-    file.key(&mut key);
-    if recent::is_other(&key) {
+    let now = file.at_this_moment();
+    if recent::is_other(&now) {
         return file_kind::OTHER;
     }
+    let mut key = FileKey::default();
+    file.key(&mut key);
     let kind = maps::file_kind(&key);
     if kind == file_kind::OTHER {
-        recent::remember_other(key);
+        recent::remember_other(now);
     }
     kind
 }
@@ -296,12 +284,9 @@ fn find_connections(scratch: *mut Scratch, parent: Task) -> bool {
             open >>= 1;
         }
     } else {
-        for number in 0..BLOCKS {
-            let first = number * 64;
-            if size >= first + 64 {
-                find_in_table(scratch, &streams, sockets, files.open(number), descriptors, first);
-            }
-        }
+        let [first, second] = files.open(size);
+        find_in_table(scratch, &streams, sockets, first, descriptors, 0);
+        find_in_table(scratch, &streams, sockets, second, descriptors, 64);
     }
     // SAFETY: a field of this CPU's map value.
     unsafe { core::ptr::read_volatile(&raw const (*scratch).handover.held_count) != 0 }

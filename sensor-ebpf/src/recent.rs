@@ -2,10 +2,8 @@
 //! neither shell nor interpreter. Builds, scripts and pipelines ask the same over and over, and each answer found anew takes several
 //! cache lines that are in no near cache.
 //!
-//! A parent is the same as long as it has the same descriptors open and the epoch is the same. That changes when a process
-//! connects, when a connection comes in, and when a process is marked. What is left (a socket of another kind under the number of a
-//! descriptor that was closed, or one that another process passed on) is found out by the next answer that is not remembered:
-//! each is good for a few uses only.
+//! What was found of a parent holds until somebody on the machine connects, gets a connection or is marked (the epoch), and for
+//! some ticks at the longest: a UDP socket, or a descriptor that another process passed on, changes no epoch.
 
 use core::ptr;
 
@@ -13,14 +11,17 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, PerCpuArray},
 };
-use sensor_common::record::FileKey;
 
-use crate::maps;
+use crate::{
+    kernel::{Momentary, Task},
+    maps,
+};
 
 /// Entries of each kind, a power of two.
 const SLOTS: usize = 32;
-/// Uses of an answer about a parent.
-const USES_MAX: u64 = 16;
+/// How long an answer about a parent holds, in ticks: 8 to 80 ms. Long enough for a build or a pipeline, and no time for somebody
+/// who types.
+const TICKS_MAX: u64 = 8;
 
 #[map]
 static RECENT: PerCpuArray<Recent> = PerCpuArray::with_max_entries(1, 0);
@@ -33,24 +34,18 @@ static EPOCH: Array<u64> = Array::with_max_entries(1, 0);
 #[repr(C)]
 pub struct Recent {
     parents: [Answer; SLOTS],
-    files: [FileKey; SLOTS],
+    files: [Momentary; SLOTS],
 }
 
+/// That a parent speaks for nobody.
 #[repr(C)]
 struct Answer {
-    parent: Parent,
-    uses: u64,
-}
-
-/// A process, and what its answer depends on.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct Parent {
-    pub tgid: u64,
-    pub start_ns: u64,
-    /// Its open descriptors, bit by bit.
-    pub open: [u64; 2],
-    pub epoch: u64,
+    /// Address of the thread that forked, and its process number.
+    parent: u64,
+    tgid: u64,
+    epoch: u64,
+    /// The last tick at which it holds.
+    until: u64,
 }
 
 /// Ends what was found out so far, on all CPUs. A time, so that two CPUs that do it at once can't leave it as it was.
@@ -72,70 +67,66 @@ pub fn epoch() -> u64 {
     }
 }
 
-/// Whether this parent was found to speak for nobody.
+/// Whether this parent was found to speak for nobody. Told by as little of it as can be: most of what it has lies in no near cache.
 #[inline(always)]
-pub fn is_plain(parent: &Parent) -> bool {
-    let Some(answer) = answer(parent) else { return false };
+pub fn is_plain(parent: Task, epoch: u64) -> bool {
+    let tgid = u64::from(parent.tgid());
+    let Some(answer) = answer(tgid) else { return false };
     // SAFETY: this CPU's map value; no other program uses it meanwhile.
-    let answer = unsafe { &mut *answer };
-    let known = &answer.parent;
-    let difference = known.tgid ^ parent.tgid
-        | known.start_ns ^ parent.start_ns
-        | known.open[0] ^ parent.open[0]
-        | known.open[1] ^ parent.open[1]
-        | known.epoch ^ parent.epoch;
-    if difference != 0 || answer.uses >= USES_MAX {
-        return false;
-    }
-    answer.uses += 1;
-    true
+    let answer = unsafe { &*answer };
+    // Its address is a typed pointer, with which the verifier allows comparisons alone.
+    answer.parent == parent.address() && answer.tgid ^ tgid | answer.epoch ^ epoch == 0 && answer.until >= maps::tick()
 }
 
 /// Remembers that this parent speaks for nobody.
 #[inline(always)]
-pub fn remember_plain(parent: Parent) {
-    if let Some(answer) = answer(&parent) {
+pub fn remember_plain(parent: Task, epoch: u64) {
+    let tgid = u64::from(parent.tgid());
+    if let Some(answer) = answer(tgid) {
         // SAFETY: as above.
-        unsafe { *answer = Answer { parent, uses: 0 } };
+        unsafe {
+            *answer = Answer {
+                parent: parent.address(),
+                tgid,
+                epoch,
+                until: maps::tick() + TICKS_MAX,
+            };
+        }
     }
 }
 
 #[inline(always)]
-fn answer(parent: &Parent) -> Option<*mut Answer> {
+fn answer(tgid: u64) -> Option<*mut Answer> {
     let recent = RECENT.get_ptr_mut(0)?;
-    // A shell that starts pipelines has now these, now those pipes open.
-    let index = (parent.tgid ^ parent.open[0] ^ parent.open[0] >> 5) as usize & (SLOTS - 1);
+    let index = tgid as usize & (SLOTS - 1);
     // SAFETY: the mask keeps the index within the array.
     Some(unsafe { (&raw mut (*recent).parents).cast::<Answer>().add(index) })
 }
 
 /// Whether this file was found to be neither shell nor interpreter.
 #[inline(always)]
-pub fn is_other(key: &FileKey) -> bool {
-    let Some(known) = file(key) else { return false };
+pub fn is_other(file: &Momentary) -> bool {
+    let Some(known) = place(file) else { return false };
     // SAFETY: as above.
     let known = unsafe { &*known };
-    let difference = known.inode ^ key.inode
-        | known.size ^ key.size
-        | known.changed ^ key.changed
-        | u64::from(known.device ^ key.device);
-    // No file has the inode number 0, which an empty slot has.
-    difference == 0 && key.inode != 0
+    let difference =
+        known.inode ^ file.inode | known.number ^ file.number | known.size ^ file.size | known.changed ^ file.changed;
+    difference == 0
 }
 
 /// Remembers that this file is neither.
 #[inline(always)]
-pub fn remember_other(key: FileKey) {
-    if let Some(file) = file(&key) {
+pub fn remember_other(file: Momentary) {
+    if let Some(place) = place(&file) {
         // SAFETY: as above.
-        unsafe { *file = key };
+        unsafe { *place = file };
     }
 }
 
 #[inline(always)]
-fn file(key: &FileKey) -> Option<*mut FileKey> {
+fn place(file: &Momentary) -> Option<*mut Momentary> {
     let recent = RECENT.get_ptr_mut(0)?;
-    let index = key.inode as usize & (SLOTS - 1);
+    let index = file.number as usize & (SLOTS - 1);
     // SAFETY: the mask keeps the index within the array.
-    Some(unsafe { (&raw mut (*recent).files).cast::<FileKey>().add(index) })
+    Some(unsafe { (&raw mut (*recent).files).cast::<Momentary>().add(index) })
 }

@@ -72,12 +72,16 @@ impl Files {
         direct(self.0, offset!(files_open_fds))
     }
 
-    /// Which of the 64 entries from `number * 64` on are open, in any array that has so many.
+    /// Which of the first 128 entries are open, bit by bit, in an array of `size`, which is a multiple of 64.
     #[inline(always)]
-    pub fn open(self, number: u32) -> u64 {
+    pub fn open(self, size: u32) -> [u64; 2] {
         let table: *const u8 = direct(self.0, offset!(files_fdt));
         let words: u64 = direct(table, offset!(fdt_open_fds));
-        probe_or_zero(words, number * 8)
+        if size < 128 {
+            [probe_or_zero(words, 0), 0]
+        } else {
+            probe_or_zero(words, 0)
+        }
     }
 }
 
@@ -126,6 +130,19 @@ impl TypedFile {
         direct(self.0, offset!(file_inode))
     }
 
+    /// What tells this file from others at this moment, and from itself before it was written to: a single cache line of its
+    /// inode, and the inode's address instead of the file system.
+    #[inline(always)]
+    pub fn at_this_moment(self) -> Momentary {
+        let inode = self.inode();
+        Momentary {
+            inode: inode as u64,
+            number: direct(inode, offset!(inode_ino)),
+            size: direct(inode, offset!(inode_size)),
+            changed: direct(inode, offset!(inode_changed)),
+        }
+    }
+
     /// Fills in what tells this file from others, and from itself before it was written to.
     #[inline(always)]
     pub fn key(self, key: &mut FileKey) {
@@ -137,6 +154,16 @@ impl TypedFile {
         key.device = direct(sb, offset!(sb_dev));
         key.reserved = 0;
     }
+}
+
+/// See [`TypedFile::at_this_moment`].
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Momentary {
+    pub inode: u64,
+    pub number: u64,
+    pub size: u64,
+    pub changed: u64,
 }
 
 /// Mode and device number of an inode, as far as the hot path looks.

@@ -19,7 +19,9 @@ use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_
 use sensor_common::offsets::{EnumValues, MISSING, Offsets};
 
 pub use self::{
-    file::{File, FileType, Files, Inode, Operations, Path, TypedFile, learn, operations, socket_operations},
+    file::{
+        File, FileType, Files, Inode, Momentary, Operations, Path, TypedFile, learn, operations, socket_operations,
+    },
     sock::Sock,
     task::{Bprm, CgroupNode, Current, Task},
 };

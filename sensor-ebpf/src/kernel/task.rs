@@ -18,6 +18,11 @@ impl Task {
     }
 
     #[inline(always)]
+    pub fn address(self) -> u64 {
+        self.0 as u64
+    }
+
+    #[inline(always)]
     pub fn tgid(self) -> u32 {
         direct(self.0, offset!(task_tgid))
     }
