@@ -76,6 +76,11 @@ impl Database {
         open().map_err(|error| error.at(Path::new(":memory:")))
     }
 
+    /// Closes it, so that the file holds everything and no log is left.
+    pub(super) fn close(self) -> rusqlite::Result<()> {
+        self.connection.close().map_err(|(_, error)| error)
+    }
+
     fn prepare(connection: Connection, file: bool) -> Result<Self, Failure> {
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         connection.busy_timeout(std::time::Duration::from_secs(2))?;

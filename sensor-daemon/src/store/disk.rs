@@ -58,6 +58,9 @@ impl Disk {
 
     /// Opens the file; a damaged one is replaced.
     pub(super) fn open(&self) -> Result<Database, StoreError> {
+        if self.beside("renewed").exists() {
+            self.put_in_place()?;
+        }
         // So the file may be written; if SQLite finds it may not, its header says so.
         private(&self.path).map_err(|source| self.io(source))?;
         let database = match Database::open(&self.path) {
@@ -128,28 +131,49 @@ impl Disk {
         }
     }
 
-    /// Moves a damaged file aside, and begins a new one with what can be read of it.
+    /// Begins a new file with what can be read of a damaged one, and moves that aside. Killed at any moment, the next start goes on
+    /// where this one was: the damaged file stays in its place until the new one is complete.
     pub(super) fn replace(&self) -> Result<Database, StoreError> {
-        let aside = |number| PathBuf::from(format!("{}.corrupt-{number}", self.path.display()));
-        let free = (1..ASIDE_MAX).find(|&number| !aside(number).exists());
-        let aside = aside(free.unwrap_or(ASIDE_MAX));
-        fs::rename(&self.path, &aside).map_err(|source| self.io(source))?;
-        for suffix in ["-wal", "-shm"] {
-            let beside = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
-            // There is none after an orderly end.
-            let _ = fs::rename(beside(&self.path), beside(&aside));
+        let unfinished = self.beside("unfinished");
+        for suffix in ["", "-wal", "-shm"] {
+            // There is none but after a kill.
+            let _ = fs::remove_file(with(&unfinished, suffix));
         }
-        private(&self.path).map_err(|source| self.io(source))?;
-        let mut database = Database::open(&self.path)?;
-        let saved = queries::open_in_any_form(&aside)
+        private(&unfinished).map_err(|source| self.io(source))?;
+        let mut database = Database::open(&unfinished)?;
+        let saved = queries::open_in_any_form(&self.path)
             .map(|damaged| salvage(&damaged, &mut database))
             .unwrap_or_default();
+        database.close().map_err(|source| StoreError::of(&unfinished, source))?;
+        fs::rename(&unfinished, self.beside("renewed")).map_err(|source| self.io(source))?;
+        let aside = self.put_in_place()?;
         warn!(
             "the findings at {} are damaged: the file was moved to {}, {saved} states of findings go on in a new one",
             self.path.display(),
             aside.display()
         );
-        Ok(database)
+        Database::open(&self.path)
+    }
+
+    /// Puts the complete new file, which has no log, into the place of the damaged one; where that is now.
+    fn put_in_place(&self) -> Result<PathBuf, StoreError> {
+        let aside = |number| self.beside(&format!("corrupt-{number}"));
+        let free = (1..ASIDE_MAX).find(|&number| !aside(number).exists());
+        let aside = aside(free.unwrap_or(ASIDE_MAX));
+        // The file last: as long as it is there, its log is not taken for the new one's.
+        for suffix in ["-wal", "-shm", ""] {
+            match fs::rename(with(&self.path, suffix), with(&aside, suffix)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(self.io(error)),
+                // There is no log after an orderly end, and nothing after a kill in between.
+                _ => {}
+            }
+        }
+        fs::rename(self.beside("renewed"), &self.path).map_err(|source| self.io(source))?;
+        Ok(aside)
+    }
+
+    fn beside(&self, what: &str) -> PathBuf {
+        with(&self.path, &format!(".{what}"))
     }
 
     fn io(&self, source: io::Error) -> StoreError {
@@ -158,6 +182,12 @@ impl Disk {
             source,
         }
     }
+}
+
+fn with(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 /// Opens a file, or makes it for its owner alone: SQLite would make it readable for all.

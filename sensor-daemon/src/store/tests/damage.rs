@@ -114,6 +114,47 @@ fn what_surrounds_a_damaged_page_is_saved_and_still_delivered() {
     assert!(kept.iter().all(|report| report.incident.state == State::Inactive));
 }
 
+#[test]
+fn a_kill_while_a_damaged_file_is_replaced_loses_nothing_of_it() {
+    let bytes = file_with(30);
+    let mut damaged = bytes.clone();
+    let middle = damaged.windows(9).position(|part| part == br#""id":"15""#).unwrap() / 4096;
+    damaged[middle * 4096..(middle + 1) * 4096].fill(0xa5);
+    let saved = goes_on(&damaged, "replaced");
+    assert!((15..30).contains(&saved), "{saved}");
+    // What is in the directory after a kill.
+    let log = b"the log of the damaged one".as_slice();
+    for (when, left) in [
+        (
+            "before the new one is complete",
+            vec![("", &damaged[..]), (".unfinished", &bytes[..5000])],
+        ),
+        (
+            "when the new one is complete",
+            vec![("", &damaged), ("-wal", log), (".renewed", &bytes)],
+        ),
+        ("when the log was moved", vec![("", &damaged), (".renewed", &bytes)]),
+        ("when the file was moved", vec![(".renewed", &bytes)]),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |suffix: &str| directory.path().join(format!("{FILE}{suffix}"));
+        for (suffix, content) in &left {
+            fs::write(path(suffix), content).unwrap();
+        }
+        start(directory.path()).join();
+        for suffix in [".unfinished", ".unfinished-wal", ".renewed", "-wal"] {
+            assert!(!path(suffix).exists(), "{when}: {suffix}");
+        }
+        let has = |suffix| left.iter().any(|(name, _)| *name == suffix);
+        assert_eq!(path(".corrupt-1").exists(), has(""), "{when}");
+        assert_eq!(
+            kept(directory.path()).len(),
+            if has(".renewed") { 30 } else { saved },
+            "{when}"
+        );
+    }
+}
+
 /// The file of a sensor that found so many, in an order that tells each one's place, the first one open.
 fn file_with(count: usize) -> Vec<u8> {
     let directory = tempfile::tempdir().unwrap();
