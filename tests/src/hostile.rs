@@ -173,13 +173,17 @@ pub fn harmless(shown: &[u8], colours: bool) -> Result<()> {
         };
         rest.push_str(after);
     }
-    let acts = |c: char| {
-        c.is_control() && !matches!(c, '\n' | '\r')
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0041}')
-            || matches!(c, '\u{fe0f}' | '\u{5d0}' | '\u{627}')
-    };
+    let acts = |c: char| acts_unseen(c) || matches!(c, '\u{5d0}' | '\u{627}');
     match rest.find(acts) {
         Some(at) => bail!("{:?} acts on a terminal", rest.get(at..)),
         None => Ok(()),
     }
+}
+
+/// Whether a terminal does something else than to draw a sign for this character of [`Hostile`]'s.
+#[must_use]
+pub fn acts_unseen(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\r')
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || matches!(c, '\u{fe0f}' | '\u{feff}' | '\u{e0041}')
 }

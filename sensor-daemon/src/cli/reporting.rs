@@ -156,7 +156,7 @@ impl Reports {
 
 /// One line of JSON.
 fn line(value: &impl Serialize) -> String {
-    match serde_json::to_string(value) {
+    match finding::json::line(value) {
         Ok(line) => line + "\n",
         Err(error) => {
             warn!("a finding can't be written as JSON: {error}");

@@ -10,7 +10,10 @@ use crate::{
     model::{FileDigest, Text},
 };
 
-use super::bounds::{self, LINE_MAX};
+use super::{
+    bounds::{self, LINE_MAX},
+    json,
+};
 
 /// The text form in about `room` bytes of JSON, with a mark at its end if it was cut.
 pub(super) fn shown(text: &Text, room: usize) -> String {
@@ -50,7 +53,7 @@ pub(crate) fn command_line(argv: &[Text], truncated: bool, room: usize) -> Strin
         } else {
             Cow::Owned(format!("'{}'", argument.replace('\'', "'\\''")))
         };
-        if json_len(&line) + json_len(&word) + 1 > room {
+        if json::len(&line) + json::len(&word) + 1 > room {
             return line + " …";
         }
         if !line.is_empty() {
@@ -82,13 +85,13 @@ pub(super) fn newest<T: Serialize>(commands: &[Command], room: usize, make: impl
 
 /// Bytes of JSON; what can't be serialized counts as too large.
 pub(super) fn json_size(value: &impl Serialize) -> usize {
-    serde_json::to_string(value).map_or(LINE_MAX, |json| json.len())
+    json::line(value).map_or(LINE_MAX, |json| json.len())
 }
 
 /// The text form of `text` in at most `room` bytes of JSON; whether it was cut, which never happens inside a character.
 pub(super) fn text(text: &Text, room: usize) -> (Cow<'_, str>, bool) {
     let whole = text.to_text();
-    if json_len(&whole) <= room {
+    if json::len(&whole) <= room {
         return (whole, false);
     }
     let bytes = text.as_bytes();
@@ -99,7 +102,7 @@ pub(super) fn text(text: &Text, room: usize) -> (Cow<'_, str>, bool) {
         let back = (0..4).find(|&back| back <= len && bytes.get(len - back).is_none_or(|byte| byte & 0xc0 != 0x80));
         let prefix = Text::from(&bytes[..len - back.unwrap_or(0)]);
         let form = prefix.to_text();
-        let takes = json_len(&form);
+        let takes = json::len(&form);
         if takes <= room || prefix.is_empty() {
             return (Cow::Owned(form.into_owned()), true);
         }
@@ -118,7 +121,7 @@ pub(super) fn arguments(argv: &[Text], room: usize) -> (Vec<String>, bool) {
             return (shown, true);
         };
         let (form, cut) = text(argument, room);
-        left = room.saturating_sub(json_len(&form));
+        left = room.saturating_sub(json::len(&form));
         if !cut || !form.is_empty() {
             shown.push(form.into_owned());
         }
@@ -127,15 +130,4 @@ pub(super) fn arguments(argv: &[Text], room: usize) -> (Vec<String>, bool) {
         }
     }
     (shown, false)
-}
-
-/// Bytes that `text` takes inside a JSON string.
-pub(super) fn json_len(text: &str) -> usize {
-    text.bytes()
-        .map(|byte| match byte {
-            b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
-            0..0x20 => 6,
-            _ => 1,
-        })
-        .sum()
 }

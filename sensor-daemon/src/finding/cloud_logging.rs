@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::detect::{Severity, State};
 
-use super::{Line, Report, describe, scc, time};
+use super::{Line, Report, describe, json, scc, time};
 
 #[derive(Serialize)]
 struct Entry<'a> {
@@ -55,5 +55,5 @@ pub fn cloud_logging(report: &Report) -> String {
         },
         line: scc(report),
     };
-    serde_json::to_string(&entry).unwrap_or_default()
+    json::line(&entry).unwrap_or_default()
 }

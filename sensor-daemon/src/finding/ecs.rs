@@ -24,7 +24,7 @@ use super::{
 
 const VERSION: &str = "9.4.0";
 
-/// The report as a document. Serialized by `serde_json::to_string`, it is one line.
+/// The report as a document. Serialized by [`line`](super::json::line), it is one line.
 #[must_use]
 pub fn ecs(report: &Report) -> impl Serialize + use<> {
     let Report {

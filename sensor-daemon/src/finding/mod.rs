@@ -15,6 +15,7 @@ mod environment;
 mod format;
 pub(crate) mod human;
 mod id;
+pub mod json;
 mod members;
 mod ocsf;
 mod properties;

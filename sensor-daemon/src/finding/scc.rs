@@ -134,7 +134,7 @@ struct File {
     hashed_size: Option<String>,
 }
 
-/// The report as a finding. Serialized by `serde_json::to_string`, it is one line.
+/// The report as a finding. Serialized by [`line`](super::json::line), it is one line.
 #[must_use]
 pub fn scc(report: &Report) -> Line {
     let Report {

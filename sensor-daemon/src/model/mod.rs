@@ -22,7 +22,7 @@ pub use self::{
     program::{Program, ProgramKind},
     route::{Hop, Onward, Route},
     socket::{Direction, Endpoint, Socket, SocketState, Transport},
-    text::{Text, printable},
+    text::{Text, acts_unseen, printable},
 };
 
 /// Nanoseconds since boot, suspend included (`CLOCK_BOOTTIME`). The only clock that the engine knows.

@@ -100,13 +100,19 @@ impl Text {
 pub fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() || is_invisible(c) || is_right_to_left(c) {
+        if acts_unseen(c) || is_right_to_left(c) {
             safe.extend(c.escape_default());
         } else {
             safe.push(c);
         }
     }
     safe
+}
+
+/// Whether a terminal does something else than to draw a sign for this character.
+#[must_use]
+pub fn acts_unseen(c: char) -> bool {
+    c.is_control() || is_invisible(c)
 }
 
 /// Characters that reorder text, end lines, or show nothing: formats (Unicode's category Cf), separators, and what may be left

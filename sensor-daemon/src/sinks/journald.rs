@@ -109,7 +109,7 @@ fn entry(report: &Report) -> io::Result<Vec<u8>> {
     for (name, value) in fields::of(report) {
         field(&format!("FINDING_{name}"), &value);
     }
-    field("FINDING_JSON", &serde_json::to_string(&finding::scc(report))?);
+    field("FINDING_JSON", &finding::json::line(&finding::scc(report))?);
     Ok(entry)
 }
 

@@ -29,7 +29,7 @@ use super::{
 const VERSION: &str = "1.8.0";
 const CLASS: u32 = 2004;
 
-/// The report as an event. Serialized by `serde_json::to_string`, it is one line.
+/// The report as an event. Serialized by [`line`](crate::finding::json::line), it is one line.
 #[must_use]
 pub fn ocsf(report: &Report) -> impl Serialize + use<> {
     let Report {

@@ -1,4 +1,7 @@
-use crate::{finding::clip, model::Text};
+use crate::{
+    finding::{clip, json},
+    model::Text,
+};
 
 #[test]
 fn what_fits_is_left_alone() {
@@ -23,18 +26,14 @@ fn cutting_keeps_to_the_room_and_to_whole_characters() {
         for room in [0, 1, 2, 3, 5, 8, 13, 100, 101, 102, 103, 4096] {
             let (shown, cut) = clip::text(&text, room);
             assert!(cut);
-            assert_eq!(clip::json_len(&shown), serde_json::to_string(&shown).unwrap().len() - 2);
-            assert!(clip::json_len(&shown) <= room.max(3), "{shown:?} in {room}");
+            assert_eq!(json::len(&shown), json::line(&shown).unwrap().len() - 2);
+            assert!(json::len(&shown) <= room.max(3), "{shown:?} in {room}");
             let back = Text::from_text(&shown).expect("a whole quotation or none");
             assert!(text.0.starts_with(&back.0), "{back:?}");
             if room >= 100 {
                 // It makes use of the room: an escape and a character at most are wasted, and a share that comes
                 // of measuring an average.
-                assert!(
-                    clip::json_len(&shown) * 10 >= room * 8,
-                    "{} of {room}",
-                    clip::json_len(&shown)
-                );
+                assert!(json::len(&shown) * 10 >= room * 8, "{} of {room}", json::len(&shown));
             }
         }
     }

@@ -4,7 +4,7 @@
 use std::{env, fs, path::PathBuf, process::Command};
 
 use super::full::{every_kind, largest};
-use crate::finding::{LINE_MAX, Report, ecs, ocsf, scc};
+use crate::finding::{LINE_MAX, Report, ecs, json, ocsf, scc};
 
 /// The Python that `cargo xtask setup --tests` has put the parsers into.
 fn python() -> PathBuf {
@@ -44,17 +44,17 @@ fn read(script: &str, table: Option<&str>, write: impl Fn(&Report) -> String) {
 
 #[test]
 fn security_command_center() {
-    read("parse.py", None, |report| serde_json::to_string(&scc(report)).unwrap());
+    read("parse.py", None, |report| json::line(&scc(report)).unwrap());
 }
 
 #[test]
 fn open_cybersecurity_schema_framework() {
-    read("ocsf.py", None, |report| serde_json::to_string(&ocsf(report)).unwrap());
+    read("ocsf.py", None, |report| json::line(&ocsf(report)).unwrap());
 }
 
 #[test]
 fn elastic_common_schema() {
     read("ecs.py", Some("ecs-9.4.0.tsv"), |report| {
-        serde_json::to_string(&ecs(report)).unwrap()
+        json::line(&ecs(report)).unwrap()
     });
 }

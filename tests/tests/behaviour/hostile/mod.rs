@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use sensor_tests::{
     collector::{Collector, Transport},
     deadline::wait_for,
-    hostile::{Hostile, harmless},
+    hostile::{Hostile, acts_unseen, harmless},
     journal::Journal,
     peer::Ends,
     sensor::{Sensor, binary},
@@ -64,7 +64,8 @@ fn parsed(lines: Vec<Vec<u8>>) -> Result<Vec<(Vec<u8>, Value)>> {
     let value = |raw: Vec<u8>| {
         let value: Value = serde_json::from_slice(&raw).with_context(|| String::from_utf8_lossy(&raw).into_owned())?;
         ensure!(raw.len() <= 47 * 1024, "a line of {} bytes", raw.len());
-        ensure!(!raw.contains(&b'\x1b'), "an escape in a line");
+        let acts = std::str::from_utf8(&raw)?.find(acts_unseen);
+        ensure!(acts.is_none(), "something at {acts:?} acts on a terminal: {value:#}");
         Ok((raw, value))
     };
     lines.into_iter().map(value).collect()

@@ -1,0 +1,73 @@
+//! Findings as lines of JSON, which people look at in terminals as well: what would act there, or hide, is an escape of JSON's, and
+//! no reader of JSON can tell.
+
+use std::io;
+
+use serde::Serialize;
+use serde_json::ser::Formatter;
+
+use crate::model::acts_unseen;
+
+/// The value on one line, without an end of line.
+///
+/// # Errors
+/// It has a member that JSON has no form for.
+pub fn line(value: &impl Serialize) -> serde_json::Result<String> {
+    let mut line = Vec::with_capacity(8 * 1024);
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut line, Harmless))?;
+    String::from_utf8(line).map_err(serde::ser::Error::custom)
+}
+
+/// Bytes that `text` takes inside a string of such a line.
+pub(super) fn len(text: &str) -> usize {
+    let of = |c: char| match c {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        c if acts_unseen(c) => ESCAPE * c.len_utf16(),
+        c => c.len_utf8(),
+    };
+    text.chars().map(of).sum()
+}
+
+/// Bytes of `\u0000`. What has two units of UTF-16 takes two of them.
+const ESCAPE: usize = 6;
+
+struct Harmless;
+
+impl Formatter for Harmless {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, mut fragment: &str) -> io::Result<()> {
+        while let Some(at) = fragment.find(acts_unseen) {
+            let (before, rest) = fragment.split_at(at);
+            writer.write_all(before.as_bytes())?;
+            let mut rest = rest.chars();
+            for unit in rest
+                .next()
+                .map(|c| c.encode_utf16(&mut [0; 2]).to_vec())
+                .unwrap_or_default()
+            {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            fragment = rest.as_str();
+        }
+        writer.write_all(fragment.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_acts_on_a_terminal_is_escaped_and_nothing_is_lost() {
+        let text: String = ('\0'..='\u{10ffff}').collect();
+        let line = line(&text).unwrap();
+        assert!(!line.contains(acts_unseen));
+        assert_eq!(line.len() - 2, len(&text));
+        assert_eq!(serde_json::from_str::<String>(&line).unwrap(), text);
+    }
+
+    #[test]
+    fn anything_else_is_as_usual() {
+        let value = serde_json::json!({"é": ["x", 1.5, null, true, {"\"\\\n": "🦀 שלום"}], "": [[]]});
+        assert_eq!(line(&value).unwrap(), serde_json::to_string(&value).unwrap());
+    }
+}
