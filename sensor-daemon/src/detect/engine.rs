@@ -93,7 +93,7 @@ impl Engine {
             Observation::Moved(moved) => self.advance(moved.time, &mut out),
             Observation::LookAgain(time) => {
                 self.advance(time, &mut out);
-                self.connect(world, &mut out);
+                self.look_at_suspects(world, &mut out);
             }
             Observation::RunsMissed(time) => {
                 self.advance(time, &mut out);

@@ -17,6 +17,8 @@ use super::{
 
 /// Suspects that are looked at again when somebody connects.
 const LOOKED_AGAIN_MAX: usize = 32;
+/// When a connection that has just begun has all that it is told by, in nanoseconds.
+const CONNECTS_IN: u64 = 2_000_000;
 
 impl Engine {
     /// Takes an exec without a network socket among its streams.
@@ -194,6 +196,16 @@ impl Engine {
 
     /// Somebody connects who may relay for a suspect.
     pub(super) fn connect(&mut self, world: &dyn World, out: &mut Vec<Incident>) {
+        self.look_at_suspects(world, out);
+        // It is told when it begins to connect, and may not have come far.
+        let soon = BootTime(self.now.0.saturating_add(CONNECTS_IN));
+        for process in self.suspects.open().into_iter().take(LOOKED_AGAIN_MAX) {
+            self.suspects.look_besides(process, soon);
+        }
+    }
+
+    /// Looks again for a way from each suspect to a socket.
+    pub(super) fn look_at_suspects(&mut self, world: &dyn World, out: &mut Vec<Incident>) {
         for process in self.suspects.open().into_iter().take(LOOKED_AGAIN_MAX) {
             self.look_at_suspect(process, false, world, out);
         }

@@ -98,13 +98,13 @@ impl Suspects {
         processes.filter(|process| !unproven(process)).collect()
     }
 
-    /// Sets the time of the next look; there is none after the last, and then the answer is no.
+    /// Sets the time of the next look, unless one is set; there is none after the last, and then the answer is no.
     pub(super) fn schedule(&mut self, process: ProcessId, now: BootTime) -> bool {
         let Some(suspect) = self.known.get_mut(&process) else {
             return false;
         };
-        if let Some(due) = suspect.due.take() {
-            self.timers.remove(&(due, process));
+        if suspect.due.is_some() {
+            return true;
         }
         let wait = match LOOKS.get(suspect.looks) {
             Some(after) => suspect.exec.time.0.saturating_add(*after).saturating_sub(now.0),
@@ -116,6 +116,23 @@ impl Suspects {
         suspect.due = Some(due);
         self.timers.insert((due, process));
         true
+    }
+
+    /// Has a look taken at `due` besides those that are scheduled, unless one comes sooner.
+    pub(super) fn look_besides(&mut self, process: ProcessId, due: BootTime) {
+        let Some(suspect) = self.known.get_mut(&process) else {
+            return;
+        };
+        match suspect.due {
+            Some(scheduled) if scheduled <= due => return,
+            Some(scheduled) => {
+                self.timers.remove(&(scheduled, process));
+                suspect.looks -= 1;
+            }
+            None => {}
+        }
+        suspect.due = Some(due);
+        self.timers.insert((due, process));
     }
 
     /// There is no next look, unless another one is scheduled.

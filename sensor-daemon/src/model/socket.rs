@@ -34,9 +34,16 @@ pub struct Socket {
 
 impl Socket {
     /// Whether a peer can send or receive through it.
+    ///
+    /// For a moment a TCP socket asks a peer and has no port itself (`tcp_v4_connect` of net/ipv4/tcp_ipv4.c changes the state
+    /// first): whoever sees that can't name the connection, and has to look again.
     #[must_use]
     pub fn has_peer(&self) -> bool {
-        matches!(self.state, SocketState::Connecting | SocketState::Connected)
+        match self.state {
+            SocketState::Connected => true,
+            SocketState::Connecting => !matches!(self.local, Endpoint::Ip(local) if local.port() == 0),
+            SocketState::Unconnected | SocketState::Listening => false,
+        }
     }
 }
 

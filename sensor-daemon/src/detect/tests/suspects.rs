@@ -8,7 +8,7 @@ use super::{
 use crate::detect::flows::FLOWS_MAX;
 use crate::{
     detect::{Incident, Link, Settings, Severity, State, suspects::SUSPECTS_MAX},
-    model::{BootTime, Socket},
+    model::{BootTime, Endpoint, Socket, SocketState},
 };
 
 const MILLISECOND: u64 = 1_000_000;
@@ -71,6 +71,35 @@ fn a_carrier_that_connects_later() {
     assert!(scene.connect(12, seconds(22.0)).is_empty(), "it is known");
     assert_eq!(scene.exit(200, seconds(23.0)).len(), 1);
     assert_let_go(&scene);
+}
+
+#[test]
+fn a_carrier_that_has_only_begun_to_connect() {
+    let begun = Socket {
+        state: SocketState::Connecting,
+        local: Endpoint::Ip("192.0.2.1:0".parse().unwrap()),
+        ..socket(7)
+    };
+    for (at, besides) in [(1.1, 2), (21.0, 2)] {
+        let mut scene = Scene::new();
+        start(&mut scene, UNCONNECTED);
+        while let Some(due) = scene.engine.next_deadline().filter(|due| due.0 < seconds(at).0) {
+            scene.tick(due);
+        }
+        let scheduled = scene.engine.next_deadline();
+        scene.world.holders.replace(holders(NC, &begun));
+        assert!(scene.connect(12, seconds(at)).is_empty(), "it has no name yet");
+        let due = scene.engine.next_deadline().unwrap();
+        assert_eq!(due.0, seconds(at).0 + besides * MILLISECOND);
+        assert!(scene.tick(due).is_empty());
+        assert_eq!(scene.engine.next_deadline(), scheduled, "no other look is lost");
+        assert!(scene.connect(12, seconds(at + 0.01)).is_empty());
+        wire(&mut scene, NC);
+        let due = scene.engine.next_deadline().unwrap();
+        let opened = scene.tick(due);
+        assert_eq!(verdict(&opened), "CRITICAL reverse_shell");
+        assert_eq!(opened[0].sockets[0].local, socket(7).local);
+    }
 }
 
 #[test]
