@@ -25,6 +25,7 @@ pub(super) fn measure(path: &Path, cores: &[usize], report: &mut Report) -> Resu
     let core = cores.get(..1).unwrap_or_default();
     load::pinned(core, exchange)?;
     let rounds = ratio::alternate(
+        None,
         || {
             let sensor = Sensor::start(path)?;
             let watched = Loop::start(&sensor)?;

@@ -13,6 +13,9 @@ use super::{quantile, report::Report, sorted};
 const PAIRS: usize = 9;
 const FEWEST_PAIRS: usize = 3;
 const LONGEST: Duration = Duration::from_secs(100);
+/// The same while the ratio is too close to its budget to tell on which side of it it is.
+const PAIRS_UNCLEAR: usize = 45;
+const LONGEST_UNCLEAR: Duration = Duration::from_secs(400);
 
 /// What the rounds of each kind took.
 pub(super) struct Rounds {
@@ -20,8 +23,10 @@ pub(super) struct Rounds {
     without: Vec<Duration>,
 }
 
-/// Runs rounds of both kinds; each returns its own time, so that what precedes it does not count.
+/// Runs rounds of both kinds; each returns its own time, so that what precedes it does not count. More of them where the ratio
+/// has a budget and lies close to it.
 pub(super) fn alternate(
+    budget: Option<f64>,
     mut with: impl FnMut() -> Result<Duration>,
     mut without: impl FnMut() -> Result<Duration>,
 ) -> Result<Rounds> {
@@ -29,9 +34,11 @@ pub(super) fn alternate(
         with: Vec::new(),
         without: Vec::new(),
     };
-    let end = Instant::now() + LONGEST;
-    for pair in 0..PAIRS {
-        if pair >= FEWEST_PAIRS && Instant::now() > end {
+    let begin = Instant::now();
+    for pair in 0..PAIRS_UNCLEAR {
+        let unclear = || budget.is_some_and(|budget| rounds.is_close_to(budget));
+        let longest = if pair < PAIRS { LONGEST } else { LONGEST_UNCLEAR };
+        if pair >= FEWEST_PAIRS && begin.elapsed() > longest || pair >= PAIRS && !unclear() {
             break;
         }
         if pair % 2 == 0 {
@@ -46,15 +53,25 @@ pub(super) fn alternate(
 }
 
 impl Rounds {
+    /// Of each pair, in order of size.
+    fn ratios(&self) -> Vec<f64> {
+        let pairs = self.with.iter().zip(&self.without);
+        sorted(pairs.map(|(with, without)| ratio(*with, *without)).collect())
+    }
+
+    /// Whether the median ratio's confidence interval has this in it: the notch of a box plot, 1.57 times the distance of the
+    /// quartiles by the root of the number (McGill, Tukey and Larsen 1978), about 95 %.
+    fn is_close_to(&self, budget: f64) -> bool {
+        let ratios = self.ratios();
+        let of = |part| quantile(&ratios, part);
+        #[expect(clippy::cast_precision_loss, reason = "dozens")]
+        let notch = 1.57 * (of(0.75) - of(0.25)) / (ratios.len() as f64).sqrt();
+        (of(0.5) - budget).abs() <= notch
+    }
+
     /// Shows the median ratio, what it is worth, and what one of the `count` things of a round takes by itself.
     pub(super) fn show(&self, name: &str, budget: Option<f64>, count: f64, unit: &'static str, report: &mut Report) {
-        let ratios = sorted(
-            self.with
-                .iter()
-                .zip(&self.without)
-                .map(|(with, without)| ratio(*with, *without))
-                .collect(),
-        );
+        let ratios = self.ratios();
         // The same machine, the same work, no sensor in either: what the ratios above can't tell apart.
         let noise = sorted(
             self.without
@@ -95,4 +112,29 @@ fn spread(values: &[f64]) -> String {
 
 fn ratio(a: Duration, b: Duration) -> f64 {
     a.as_secs_f64() / b.as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_is_measured_only_where_it_is_not_clear_yet() {
+        let rounds = |ratios: &[f64]| Rounds {
+            with: ratios.iter().map(|ratio| Duration::from_secs_f64(*ratio)).collect(),
+            without: vec![Duration::from_secs(1); ratios.len()],
+        };
+        let steady = rounds(&[1.000, 1.001, 1.002, 1.003, 1.004]);
+        let wide = rounds(&[0.98, 0.99, 1.002, 1.01, 1.02]);
+        assert!(!steady.is_close_to(1.01) && !steady.is_close_to(0.99) && steady.is_close_to(1.002));
+        assert!(wide.is_close_to(1.01));
+        let pairs = |budget| {
+            let time = || Ok(Duration::from_secs(1));
+            alternate(budget, time, time).unwrap().with.len()
+        };
+        assert_eq!(
+            (pairs(None), pairs(Some(1.01)), pairs(Some(1.0))),
+            (PAIRS, PAIRS, PAIRS_UNCLEAR)
+        );
+    }
 }
