@@ -112,13 +112,16 @@ pub fn printable(text: &str) -> String {
 /// Whether a terminal does something else than to draw a sign for this character.
 #[must_use]
 pub fn acts_unseen(c: char) -> bool {
-    c.is_control() || is_invisible(c)
+    c.is_control() || c >= FIRST_INVISIBLE && is_invisible(c)
 }
+
+/// Text is ASCII nearly always.
+const FIRST_INVISIBLE: char = '\u{ad}';
 
 /// Characters that reorder text, end lines, or show nothing: formats (Unicode's category Cf), separators, and what may be left
 /// out where a font has nothing for it (the property `Default_Ignorable_Code_Point`).
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+    matches!(c, FIRST_INVISIBLE | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
         | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
         | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
         | '\u{e0000}'..='\u{e0fff}')
