@@ -1,7 +1,7 @@
 //! The kernel side: entry points only, named within the 15 bytes that the kernel keeps of a name. `exec` builds the record
 //! of an exec, `piped` chooses among execs on pipes, `recent` remembers what it found, `connect` looks at who connects, `files`
-//! lists open files, `wire` samples connections, `streams` classifies descriptors, `path` walks dentries, `tail` appends, `maps` holds what is shared with user space, `kernel` is
-//! the one room for unsafe memory access.
+//! lists open files, `wire` samples connections, `streams` classifies descriptors, `path` walks dentries, `tail` appends, `maps`
+//! holds what is shared with user space, `kernel` is the one room for unsafe memory access.
 //!
 //! Everything here has to pass the verifier of Linux 5.10, so loops have constant bounds, long-lived values stay in map
 //! memory rather than in registers (a state that differs only in a scalar's range is verified again), and helpers are

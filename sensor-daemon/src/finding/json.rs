@@ -39,12 +39,10 @@ impl Formatter for Harmless {
             let (before, rest) = fragment.split_at(at);
             writer.write_all(before.as_bytes())?;
             let mut rest = rest.chars();
-            for unit in rest
-                .next()
-                .map(|c| c.encode_utf16(&mut [0; 2]).to_vec())
-                .unwrap_or_default()
-            {
-                write!(writer, "\\u{unit:04x}")?;
+            if let Some(c) = rest.next() {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
             }
             fragment = rest.as_str();
         }
