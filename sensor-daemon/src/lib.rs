@@ -11,6 +11,8 @@ pub mod explain;
 pub mod finding;
 pub mod health;
 pub mod model;
+pub mod procfs;
+pub mod programs;
 pub mod sinks;
 pub mod sources;
 pub mod store;

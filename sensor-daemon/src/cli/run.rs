@@ -22,6 +22,7 @@ use crate::{
         doctor::{self, Verdict},
         self_test::{SelfTest, SelfTestError},
     },
+    procfs::boot_time,
     sources::ebpf::{self, Events, LoadError, LoadOptions},
 };
 
@@ -124,7 +125,7 @@ async fn watch_until_told(
     let failure = loop {
         let deadline = sensor
             .next_deadline()
-            .map(|at| Instant::now() + Duration::from_nanos(at.since(host::now())));
+            .map(|at| Instant::now() + Duration::from_nanos(at.since(boot_time())));
         tokio::select! {
             guard = events.readable_mut() => {
                 let mut guard = guard.context("the ring buffer can't be waited for")?;

@@ -14,11 +14,12 @@ use tracing::{debug, warn};
 use super::{memory, outputs::Outputs, reporting::Reports};
 use crate::{
     detect::{Engine, Incident, Settings, Severity},
-    enrich::{Learnt, container::Containers, host, stamp},
+    enrich::{Learnt, container::Containers},
     model::{BootTime, Exec, Host, Losses, Observation, ProcessId, Stream},
+    procfs::{boot_time, boot_unix_ns, sees_host_process_ids},
+    programs::{self, Ancestry},
     sources::{
         ebpf::{CounterMap, Programs, decode, missed::MissedRuns},
-        procfs::Ancestry,
         recording::{Recorder, Turn},
         running::{self, Interest},
         world::LiveWorld,
@@ -91,7 +92,7 @@ impl Sensor {
         missed: MissedRuns,
         outputs: Outputs,
     ) -> Self {
-        let host_processes = host::sees_host_process_ids().unwrap_or(false);
+        let host_processes = sees_host_process_ids().unwrap_or(false);
         Self {
             engine: Engine::new(settings),
             reports,
@@ -201,7 +202,7 @@ impl Sensor {
         // What has changed only just may change again under the same time, which is all that the kernel side goes by.
         if exec.executable.unknown
             && !exec.executable.memfd
-            && stamp::is_second_settled(exec.executable.changed, before)
+            && programs::is_second_settled(exec.executable.changed, before)
         {
             let learned = self
                 .world
@@ -236,7 +237,7 @@ impl Sensor {
             self.missed_told = missed;
             // What did reach us comes first.
             self.drain(events, RECORDS_A_LOOK);
-            self.turn(Turn::Observe(Observation::RunsMissed(host::now())));
+            self.turn(Turn::Observe(Observation::RunsMissed(boot_time())));
             self.rest();
         }
         if now < self.look_at {
@@ -262,7 +263,7 @@ impl Sensor {
             let began = processor_time();
             let files = self.world.list();
             took = processor_time().saturating_sub(began);
-            let running = running::find(&files, interest, host::now(), &mut self.world.identities.borrow_mut());
+            let running = running::find(&files, interest, boot_time(), &mut self.world.identities.borrow_mut());
             // What was executed while we looked is in the ring buffer by now, and seen there as it was.
             self.drain(events, RECORDS_A_LOOK);
             let mut seen = HashMap::new();
@@ -281,7 +282,7 @@ impl Sensor {
             self.seen = seen;
         }
         if self.engine.has_suspects() {
-            self.turn(Turn::Observe(Observation::LookAgain(host::now())));
+            self.turn(Turn::Observe(Observation::LookAgain(boot_time())));
         }
         self.rest();
         debug!("listed all open files in {took:?}");
@@ -309,7 +310,7 @@ impl Sensor {
     }
 
     pub(super) fn tick(&mut self) {
-        self.turn(Turn::Tick(host::now()));
+        self.turn(Turn::Tick(boot_time()));
         self.rest();
     }
 
@@ -317,7 +318,7 @@ impl Sensor {
     /// were open, and what was lost.
     pub(super) async fn finish(mut self, patience: Duration) -> (usize, Losses) {
         let open = self.engine.open_incidents();
-        self.turn(Turn::Finish(host::now()));
+        self.turn(Turn::Finish(boot_time()));
         self.rest();
         let losses = self.losses();
         self.outputs.finish(patience).await;
@@ -359,7 +360,7 @@ impl Sensor {
         }
         // Somebody may have set the clock since. Smaller differences are the clock being steered; following them would
         // give one finding several creation times.
-        let boot_unix_ns = host::boot_unix_ns();
+        let boot_unix_ns = boot_unix_ns();
         if boot_unix_ns.abs_diff(self.reports.host.boot_unix_ns) > CLOCK_STEP_NS {
             self.reports.host.boot_unix_ns = boot_unix_ns;
         }

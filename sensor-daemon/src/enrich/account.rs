@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use super::{
-    posture::{UidMap, text},
-    rooted::Root,
+use crate::{
+    model::Account,
+    procfs::{Root, UidMap, text},
 };
-use crate::model::Account;
 
 /// Largest user database of a container that is read.
 const PASSWD_MAX: u64 = 1 << 20;

@@ -13,10 +13,12 @@ use tracing::{debug, warn};
 
 use super::{
     cloud::{self, Resources},
-    host,
     surroundings::Surroundings,
 };
-use crate::model::{Container, Context, Exec};
+use crate::{
+    model::{Container, Context, Exec},
+    procfs::sees_host_process_ids,
+};
 
 /// Most jobs that wait.
 pub(super) const JOBS_MAX: usize = 64;
@@ -113,7 +115,7 @@ impl Enricher {
 }
 
 fn work(jobs: &Receiver<Job>, learnt: &mpsc::Sender<Learnt>, environment: bool) {
-    let mut surroundings = Surroundings::new(host::sees_host_process_ids().unwrap_or(false), environment);
+    let mut surroundings = Surroundings::new(sees_host_process_ids().unwrap_or(false), environment);
     while let Ok(Job { id, shell }) = jobs.recv() {
         let (context, container) = surroundings.of(&shell);
         let found = Learnt::Finding {

@@ -1,10 +1,8 @@
 //! The machine that is watched.
 
-use std::{fs, io, net::IpAddr};
+use std::{fs, net::IpAddr};
 
-use rustix::time::{ClockId, clock_gettime};
-
-use crate::model::{BootTime, Host};
+use crate::{model::Host, procfs::boot_unix_ns};
 
 fn line(path: &str) -> String {
     fs::read_to_string(path)
@@ -23,30 +21,6 @@ pub fn host() -> Host {
         kernel: uname.release().to_string_lossy().into_owned(),
         boot_unix_ns: boot_unix_ns(),
     }
-}
-
-/// Whether this process sees processes under the numbers that the kernel side reports: those of the first PID namespace,
-/// whose inode number is fixed (`PROC_PID_INIT_INO` in include/linux/proc_ns.h).
-///
-/// # Errors
-/// `/proc` is not there.
-pub fn sees_host_process_ids() -> io::Result<bool> {
-    Ok(fs::read_link("/proc/self/ns/pid")?.as_os_str() == "pid:[4026531836]")
-}
-
-/// Unix time of boot, in nanoseconds. Moves when somebody sets the clock.
-#[must_use]
-pub fn boot_unix_ns() -> i64 {
-    let realtime = clock_gettime(ClockId::Realtime);
-    let boottime = clock_gettime(ClockId::Boottime);
-    (realtime.tv_sec - boottime.tv_sec) * 1_000_000_000 + (realtime.tv_nsec - boottime.tv_nsec)
-}
-
-/// Now, on the engine's clock.
-#[must_use]
-pub fn now() -> BootTime {
-    let now = clock_gettime(ClockId::Boottime);
-    BootTime(now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64)
 }
 
 /// Most addresses that are told.

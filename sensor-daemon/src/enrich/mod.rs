@@ -5,16 +5,11 @@
 mod account;
 pub mod cloud;
 pub mod container;
-pub mod content;
 mod contexts;
-mod digest;
 mod enricher;
 mod environment;
 pub mod host;
-pub mod identity;
 mod posture;
-mod rooted;
-pub mod stamp;
 mod surroundings;
 #[cfg(test)]
 mod tests;

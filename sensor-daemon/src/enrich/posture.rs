@@ -1,11 +1,10 @@
 //! What a process may do to the machine it runs on: parsers of the texts in `/proc` (pure), and a thin reader.
 
-use std::{fs, io::Read as _, os::unix::fs::MetadataExt as _};
+use crate::{
+    model::{Namespaces, Posture},
+    procfs::{Mounts, UidMap, namespace, text},
+};
 
-use crate::model::{Namespaces, Posture};
-
-/// Most bytes of a text that are read.
-const TEXT_MAX: u64 = 1 << 20;
 /// Most characters of a security label.
 const LABEL_MAX: usize = 256;
 
@@ -113,97 +112,6 @@ impl Status {
     }
 }
 
-/// A mapping of user ids, `/proc/PID/uid_map`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct UidMap(Vec<[u64; 3]>);
-
-impl UidMap {
-    /// Reads it, as far as it makes sense.
-    pub(super) fn parse(text: &str) -> Self {
-        let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-        let numbers = |line: &str| {
-            let mut numbers = line.split_whitespace().map(|number| number.parse().ok());
-            let row = [numbers.next()??, numbers.next()??, numbers.next()??];
-            numbers.next().is_none().then_some(row)
-        };
-        // 340 lines is the kernel's own limit.
-        Self(lines.take(340).filter_map(numbers).collect())
-    }
-
-    /// The user id outside that `uid` inside is.
-    pub(super) fn outside(&self, uid: u32) -> Option<u32> {
-        let uid = u64::from(uid);
-        let [inside, outside, _] = *self
-            .0
-            .iter()
-            .find(|[inside, _, count]| uid >= *inside && uid - inside < *count)?;
-        outside.checked_add(uid - inside)?.try_into().ok()
-    }
-
-    /// The user id inside that `uid` outside is.
-    pub(super) fn inside(&self, uid: u32) -> Option<u32> {
-        let swapped = self
-            .0
-            .iter()
-            .map(|[inside, outside, count]| [*outside, *inside, *count]);
-        Self(swapped.collect()).outside(uid)
-    }
-}
-
-/// What `/proc/PID/mountinfo` tells.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Mounts {
-    /// Its root file system can be written to, as far as it was found.
-    writable_root: Option<bool>,
-    /// Devices of file systems that a program or another machine serves, so that reading may wait for ever.
-    served: Vec<(u32, u32)>,
-}
-
-impl Mounts {
-    /// Reads it (proc(5): id, parent, major:minor, root, mount point, options, …, a hyphen, type, source, super options).
-    fn parse(text: &str) -> Self {
-        let mut mounts = Self::default();
-        for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
-            let Some((before, after)) = line.split_once(" - ") else {
-                continue;
-            };
-            let fields: Vec<&str> = before.split(' ').collect();
-            let behind: Vec<&str> = after.split(' ').collect();
-            let (Some(device), Some(point), Some(options)) = (fields.get(2), fields.get(4), fields.get(5)) else {
-                continue;
-            };
-            let (Some(kind), Some(super_options)) = (behind.first(), behind.get(2)) else {
-                continue;
-            };
-            if *point == "/" {
-                let read_only = |options: &str| options.split(',').any(|option| option == "ro");
-                // The last one mounted there covers the others.
-                mounts.writable_root = Some(!read_only(options) && !read_only(super_options));
-            }
-            let served = kind.starts_with("fuse") && *kind != "fusectl"
-                || kind.starts_with("nfs")
-                || matches!(*kind, "9p" | "afs" | "autofs" | "ceph" | "cifs" | "smb3" | "virtiofs");
-            let number = device
-                .split_once(':')
-                .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
-            if let (true, Some(number)) = (served, number) {
-                mounts.served.push(number);
-            }
-        }
-        mounts
-    }
-
-    /// Whether a program or another machine serves the file system of this device.
-    pub(super) fn is_served(&self, major: u32, minor: u32) -> bool {
-        self.served.contains(&(major, minor))
-    }
-
-    /// Of a live process. `None` if that can't be read, or is more than is read.
-    pub(super) fn of(pid: u32) -> Option<Self> {
-        text(&format!("/proc/{pid}/mountinfo")).map(|text| Self::parse(&text))
-    }
-}
-
 /// A security label, `/proc/PID/attr/current`: AppArmor's profile or SELinux's context.
 fn label(text: &str) -> Option<String> {
     let text = text.trim_matches(['\0', '\n', ' ']);
@@ -277,18 +185,6 @@ fn host_namespaces(recorded: &Namespaces, pid: Option<u32>, host_processes: bool
         .collect()
 }
 
-/// Inode number of a namespace of a live process.
-pub(super) fn namespace(pid: u32, name: &str) -> Option<u64> {
-    Some(fs::metadata(format!("/proc/{pid}/ns/{name}")).ok()?.ino())
-}
-
-/// A text of `/proc`, `None` if it can't be read or is longer than is read: a part would tell something else.
-pub(super) fn text(path: &str) -> Option<String> {
-    let mut bytes = Vec::new();
-    fs::File::open(path).ok()?.take(TEXT_MAX).read_to_end(&mut bytes).ok()?;
-    ((bytes.len() as u64) < TEXT_MAX).then(|| String::from_utf8_lossy(&bytes).into_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -334,66 +230,6 @@ mod tests {
                 let part = Status::parse(part);
                 assert!(part.seccomp.is_none() || part.seccomp == expected.seccomp);
                 assert!(part.no_new_privs.is_none() || part.no_new_privs == expected.no_new_privs);
-            });
-        }
-    }
-
-    #[test]
-    fn user_ids_are_mapped_both_ways() {
-        for (text, inside, outside) in [
-            ("         0          0 4294967295\n", 7, Some(7)),
-            ("0 100000 65536\n", 0, Some(100_000)),
-            ("0 1000 1\n1 100000 65536\n", 5, Some(100_004)),
-            ("0 1000 1\n", 1, None),
-            ("0 4294967295 9\n", 8, None),
-            ("0 18446744073709551615 9\n", 8, None),
-            ("x y z\n0 1\n0 1 2 3\n", 0, None),
-            ("", 0, None),
-        ] {
-            let map = UidMap::parse(text);
-            assert_eq!(map.outside(inside), outside, "{text}");
-            if let Some(outside) = outside {
-                assert_eq!(map.inside(outside), Some(inside), "{text}");
-            }
-            cut(text, |part| {
-                let part = UidMap::parse(part);
-                assert!(part.0.iter().all(|row| map.0.contains(row)), "a row that is cut counts");
-            });
-        }
-    }
-
-    #[test]
-    fn mounts_tell_whether_the_root_can_be_written_and_what_is_served() {
-        for (text, writable_root, served) in [
-            (
-                "21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n",
-                Some(true),
-                false,
-            ),
-            ("21 1 8:1 / / ro,relatime - ext4 /dev/sda1 rw\n", Some(false), false),
-            (
-                "21 1 0:44 / / rw - overlay overlay ro,lowerdir=/a\n",
-                Some(false),
-                false,
-            ),
-            ("21 1 0:50 / / rw - fuse.fuse-overlayfs x rw\n", Some(true), true),
-            (
-                "21 1 8:1 / / rw - ext4 a rw\n22 21 0:50 / /home rw - nfs4 s:/x rw\n",
-                Some(true),
-                true,
-            ),
-            ("22 21 0:50 / /ro rw - tmpfs tmpfs rw\n", None, false),
-            ("rubbish\n1 2 3\n - \n - a b\n", None, false),
-            ("", None, false),
-        ] {
-            let mounts = Mounts::parse(text);
-            assert_eq!(
-                (mounts.writable_root, mounts.is_served(0, 50)),
-                (writable_root, served),
-                "{text}"
-            );
-            cut(text, |part| {
-                Mounts::parse(part);
             });
         }
     }

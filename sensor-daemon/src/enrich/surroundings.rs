@@ -4,15 +4,13 @@
 use super::{
     account::{self, Names},
     container::Containers,
-    digest::Digests,
-    environment, host,
-    posture::{self, Mounts, UidMap, namespace, text},
-    rooted::Root,
+    environment, host, posture,
     whereabouts::{self, Witness},
 };
 use crate::{
     model::{Container, Context, Exec},
-    sources::procfs::is_alive,
+    procfs::{Mounts, Root, UidMap, is_alive, namespace, text},
+    programs::Digests,
 };
 
 /// Looks around; remembers what files hold.

@@ -12,7 +12,7 @@ use crate::{
     detect::State,
     finding::{Report, tests::reverse_shell},
     model::{Cloud, Host, Losses, ProcessId},
-    sources::procfs,
+    procfs,
 };
 
 fn enricher() -> (Enricher, tokio::sync::mpsc::Receiver<Learnt>) {
@@ -28,7 +28,7 @@ fn report(process: Option<ProcessId>) -> Report {
     let mut incident = reverse_shell();
     if let Some(process) = process {
         incident.shell.process = process;
-        let number = |name| posture::namespace(process.pid, name).unwrap() as u32;
+        let number = |name| procfs::namespace(process.pid, name).unwrap() as u32;
         incident.shell.namespaces.mnt = number("mnt");
         incident.shell.namespaces.user = number("user");
         let file = std::fs::metadata(format!("/proc/{}/exe", process.pid)).unwrap();

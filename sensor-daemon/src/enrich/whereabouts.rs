@@ -7,12 +7,10 @@ use std::{fs::File, io::Read as _, path::Path};
 use super::{
     container::{Containers, Monitor, NAMESPACE_FILE, NAMESPACE_MAX, STATE_MAX, Told, namespace_told},
     environment,
-    posture::{Mounts, namespace, text},
-    rooted::Root,
 };
 use crate::{
     model::{Container, ContainerRuntime, Exec, Pod, ProcessId},
-    sources::procfs::{identify_with_parent, is_alive},
+    procfs::{Mounts, Root, identify_with_parent, is_alive, namespace, text},
 };
 
 /// Most processes above one another that are looked at.
@@ -172,7 +170,7 @@ mod tests {
     use std::process::{Child, Command};
 
     use super::*;
-    use crate::sources::procfs::identify;
+    use crate::procfs::identify;
 
     /// A process that has executed.
     fn sleeping(variables: &[(&str, &str)]) -> Child {

@@ -6,8 +6,8 @@ use std::{fmt, fs};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::{
-    enrich::{content, host},
     model::Text,
+    procfs, programs,
     sources::ebpf::{self, LoadError, LoadOptions, OPTIONAL, PROGRAMS},
 };
 
@@ -249,7 +249,7 @@ fn lockdown() -> Check {
 }
 
 fn pid_namespace() -> Check {
-    match host::sees_host_process_ids() {
+    match procfs::sees_host_process_ids() {
         Ok(true) => Check::ok("PID namespace", "the host's"),
         Ok(false) => Check::degraded(
             "PID namespace",
@@ -272,7 +272,7 @@ fn shells() -> Check {
         .into_iter()
         .find(|path| fs::exists(path).unwrap_or(false));
     match shell {
-        Some(path) if content::recognises(path) => {
+        Some(path) if programs::recognises(path) => {
             Check::ok("shell recognition", format!("{path} is recognised by its content"))
         }
         Some(path) => Check::degraded(

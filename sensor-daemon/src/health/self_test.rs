@@ -14,8 +14,8 @@ use std::{
 
 use rustix::net::{AddressFamily, SocketType, bind, connect, getsockname, socket};
 
-use crate::enrich::host;
 use crate::model::{Direction, Endpoint, Exec, Observation, SocketState, Stream, Transport};
+use crate::procfs;
 
 /// The name that the child goes by, and its argument.
 const ARGV: [&str; 2] = ["sensor-self-test", "--version"];
@@ -133,7 +133,7 @@ impl SelfTest {
             &seen,
         );
         // In a PID namespace of its own the sensor does not know the numbers that the kernel goes by.
-        if host::sees_host_process_ids().unwrap_or(false) {
+        if procfs::sees_host_process_ids().unwrap_or(false) {
             expect("the process id", exec.process.pid == self.child.id(), &exec.process);
             let parent = exec.parent().map(|parent| parent.process.pid);
             expect("the parent", parent == Some(std::process::id()), &parent);

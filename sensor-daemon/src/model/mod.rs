@@ -6,6 +6,7 @@
 mod container;
 mod context;
 mod flow;
+mod open_files;
 mod program;
 mod route;
 #[cfg(test)]
@@ -19,6 +20,7 @@ pub use self::{
     container::{Container, ContainerRuntime},
     context::{Account, Cloud, Context, FileDigest, Pod, Posture},
     flow::Flow,
+    open_files::{OpenFiles, Owner},
     program::{Program, ProgramKind},
     route::{Hop, Onward, Route},
     socket::{Direction, Endpoint, Socket, SocketState, Transport},

@@ -10,16 +10,12 @@ use std::{
 
 use tracing::{debug, warn};
 
-use super::{
-    ebpf::{Programs, tables::Mark},
-    open_files::{OpenFiles, Owner},
-    procfs::{arguments, executable, holds_socket, is_alive},
-    running,
-};
+use super::ebpf::{Programs, tables::Mark};
 use crate::{
     detect::{Delivery, Wish, World, wire},
-    enrich::identity::Identities,
-    model::{BootTime, Flow, Holder, ProcessId, Stream, Text},
+    model::{BootTime, Flow, Holder, OpenFiles, Owner, ProcessId, Stream, Text},
+    procfs::{self, arguments, executable, holds_socket, is_alive},
+    programs::Identities,
 };
 
 /// Most processes that one question is answered with: nobody has more at the other end of a pipe, unless to be in the way.
@@ -95,7 +91,7 @@ impl LiveWorld {
                 Err(error) => debug!("{error}; /proc is asked instead"),
             }
         }
-        running::open_files()
+        procfs::open_files()
     }
 
     fn holder(&self, owner: &Owner) -> Holder {

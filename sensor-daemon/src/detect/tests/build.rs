@@ -8,10 +8,9 @@ use std::{
 use crate::{
     detect::{Delivery, Engine, Incident, Settings, Severity, Wish, World, wire},
     model::{
-        Act, BootTime, Endpoint, Exec, Exit, Flow, Holder, Observation, ProcessId, Socket, SocketClosed, Stream, Text,
-        samples,
+        Act, BootTime, Endpoint, Exec, Exit, Flow, Holder, Observation, OpenFiles, Owner, ProcessId, Socket,
+        SocketClosed, Stream, Text, samples,
     },
-    sources::open_files::{OpenFiles, Owner},
 };
 
 pub(super) use crate::model::samples::{process, program};

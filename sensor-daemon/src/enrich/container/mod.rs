@@ -19,10 +19,9 @@ pub(super) use self::{
     podman::Monitor,
     state::STATE_MAX,
 };
-use super::posture::{namespace, text};
 use crate::{
     model::{Cgroup, Container, ContainerRuntime, Exec, Pod, ProcessId},
-    sources::procfs::is_alive,
+    procfs::{is_alive, namespace, text},
 };
 
 /// Most containers remembered.

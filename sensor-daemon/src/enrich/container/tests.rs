@@ -204,7 +204,7 @@ fn paths_of_the_process_or_of_one_above_tell_what_the_record_does_not() {
     }
     // Whoever shares the mounts of the host is not looked at, and those who are not known are not either.
     exec.cgroup = cgroup("system.slice", "ssh.service");
-    exec.process = crate::sources::procfs::identify(std::process::id()).unwrap();
+    exec.process = crate::procfs::identify(std::process::id()).unwrap();
     let own = namespace(std::process::id(), "mnt").unwrap();
     for (mounts, host) in [(own, Some(own)), (0, Some(own)), (own, None)] {
         exec.namespaces.mnt = mounts.try_into().unwrap();

@@ -7,10 +7,7 @@ use sensor_common::record::OpenFileRecord;
 use zerocopy::FromBytes as _;
 
 use super::{Programs, decode};
-use crate::{
-    model::{Descriptor, ProcessId},
-    sources::open_files::{OpenFiles, Owner},
-};
+use crate::model::{Descriptor, OpenFiles, Owner, ProcessId};
 
 /// Bytes read at once.
 const BUFFER: usize = 64 << 10;

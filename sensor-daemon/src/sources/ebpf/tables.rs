@@ -7,8 +7,10 @@ use aya::{
 use sensor_common::record::{FileKey, ProcessMark, file_kind, process_mark};
 
 use super::{Programs, take};
-use crate::enrich::host;
-use crate::model::{Executable, ProcessId, ProgramKind};
+use crate::{
+    model::{Executable, ProcessId, ProgramKind},
+    procfs::boot_time,
+};
 
 const _: () = assert!(size_of::<FileKey>() == 32 && size_of::<ProcessMark>() == 16);
 
@@ -84,7 +86,7 @@ impl Programs {
         let value: [u8; 16] = zerocopy::transmute!(value);
         self.tables.marks.insert(process.pid, value, 0)?;
         // What the kernel side remembers of parents does not know of it.
-        self.tables.epoch.set(0, host::now().0, 0)
+        self.tables.epoch.set(0, boot_time().0, 0)
     }
 
     /// Tells the kernel side what an executed file is.

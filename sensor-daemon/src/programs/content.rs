@@ -22,7 +22,7 @@ use std::{
 use aho_corasick::AhoCorasick;
 use rustix::fs::{Mode, OFlags};
 
-use super::{identity::MULTICALL, stamp::Stamp};
+use super::stamp::Stamp;
 use crate::model::ProgramKind;
 
 /// What a file was found to be, and that program's usual name.
@@ -42,6 +42,9 @@ const MARKERS: &[(&[&str], ProgramKind, &str)] = &[
     (&["NCAT_REMOTE_ADDR", "NCAT_LOCAL_PORT"], ProgramKind::Relay, "ncat"),
     (&["socat by Gerhard Rieger"], ProgramKind::Relay, "socat"),
 ];
+
+/// One file, many programs: which one is the first argument's, or the second's after the file's own name.
+pub(super) const MULTICALL: &[&str] = &["busybox", "toybox"];
 
 /// Bytes of a file that are searched. Shells are one or two megabytes; a static interpreter may be more.
 const SEARCH_MAX: u64 = 16 << 20;

@@ -1,7 +1,7 @@
-//! All open sockets, pipes and terminals of the machine at one moment, ordered by what is connected with what. The kernel
-//! side fills it in one go (`ebpf::descriptors`), `/proc` where that is not to be had (`running`).
+//! All open sockets, pipes and terminals of the machine at one moment, ordered by what is connected with what. A source
+//! fills it in one go, or `procfs` does where the source can't.
 
-use crate::model::{Descriptor, ProcessId, Socket, Stream, Text};
+use super::{Descriptor, ProcessId, Socket, Stream, Text};
 
 /// One process's part.
 #[derive(Clone, Debug)]

@@ -11,10 +11,10 @@ use std::{
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags};
 
-use super::posture::Mounts;
+use super::mounts::Mounts;
 
 /// The root directory of a process.
-pub(super) struct Root {
+pub struct Root {
     directory: OwnedFd,
     /// File systems that somebody serves, by device number as `stat(2)` gives it; `None` if they are not known: nothing is read.
     mounts: Option<Mounts>,
@@ -22,7 +22,7 @@ pub(super) struct Root {
 
 impl Root {
     /// Of a live process.
-    pub(super) fn of(pid: u32, mounts: Option<Mounts>) -> io::Result<Self> {
+    pub fn of(pid: u32, mounts: Option<Mounts>) -> io::Result<Self> {
         Self::at(Path::new(&format!("/proc/{pid}/root")), mounts)
     }
 
@@ -35,7 +35,7 @@ impl Root {
     }
 
     /// Opens the regular file at `path` as a process with this root would find it.
-    pub(super) fn open(&self, path: &Path) -> io::Result<File> {
+    pub fn open(&self, path: &Path) -> io::Result<File> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let handle = rustix::fs::openat2(&self.directory, path, flags, Mode::empty(), resolve)?;
@@ -43,7 +43,7 @@ impl Root {
     }
 
     /// The first `bound` bytes of it.
-    pub(super) fn read(&self, path: &Path, bound: u64) -> io::Result<Vec<u8>> {
+    pub fn read(&self, path: &Path, bound: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.open(path)?.take(bound).read_to_end(&mut bytes)?;
         Ok(bytes)
@@ -51,7 +51,7 @@ impl Root {
 }
 
 /// Opens for reading what a handle (`O_PATH`) leads to, if that is a regular file and nobody serves it.
-pub(super) fn open_regular(handle: OwnedFd, mounts: Option<&Mounts>) -> io::Result<File> {
+pub fn open_regular(handle: OwnedFd, mounts: Option<&Mounts>) -> io::Result<File> {
     if !mounts.is_some_and(|mounts| device(&handle).is_ok_and(|(major, minor)| !mounts.is_served(major, minor))) {
         return Err(io::Error::new(
             io::ErrorKind::Unsupported,

@@ -11,12 +11,11 @@ use std::{
 use rustix::fs::{Mode, OFlags};
 use sha2::{Digest as _, Sha256};
 
-use super::{
-    posture::Mounts,
-    rooted::{Root, open_regular},
-    stamp::Stamp,
+use super::stamp::Stamp;
+use crate::{
+    model::{Executable, FileDigest},
+    procfs::{Mounts, Root, open_regular},
 };
-use crate::model::{Executable, FileDigest};
 
 /// Largest file that is read, in bytes: a few hundred milliseconds of one thread.
 const SIZE_MAX: u64 = 64 << 20;
@@ -25,7 +24,7 @@ const CACHE_MAX: usize = 256;
 
 /// Remembers digests.
 #[derive(Default)]
-pub(super) struct Digests {
+pub struct Digests {
     /// By the executed file's device as well: device numbers differ between file systems that share files, so the kernel's counts.
     known: HashMap<(u32, Stamp), FileDigest>,
 }
@@ -33,7 +32,7 @@ pub(super) struct Digests {
 impl Digests {
     /// The content of an executed file: through `pid`, if the process that runs it lives, else by its path below `root`. `None` if it
     /// can't be had any more, is another one by now, or is too large.
-    pub(super) fn of(
+    pub fn of(
         &mut self,
         executed: &Executable,
         pid: Option<u32>,

@@ -3,7 +3,7 @@
 
 use std::iter;
 
-use super::content::{Found, Reader};
+use super::content::{Found, MULTICALL, Reader};
 use crate::model::{Exec, Program, ProgramKind, Text};
 
 const SHELLS: &[&str] = &[
@@ -49,9 +49,6 @@ const RELAYS: &[&str] = &[
     "gs-netcat",
     "ncat.openssl",
 ];
-
-/// One file, many programs: which one is the first argument's, or the second's after the file's own name.
-pub(super) const MULTICALL: &[&str] = &["busybox", "toybox"];
 
 /// Tells programs apart.
 #[derive(Default)]

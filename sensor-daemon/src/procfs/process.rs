@@ -2,7 +2,6 @@
 //! that a reused process id never lends another process's details; a process that is gone has none.
 
 use std::{
-    collections::HashMap,
     fs,
     io::{ErrorKind, Read as _},
     os::unix::ffi::OsStrExt as _,
@@ -12,26 +11,20 @@ use std::{
 use procfs::ProcError;
 use rustix::io::Errno;
 
-use crate::{
-    enrich::identity::Identities,
-    model::{Ancestor, BootTime, ProcessId, Program, Text},
-};
+use crate::model::{ProcessId, Text};
 
-/// Bytes of an ancestor's arguments that are kept.
+/// Most bytes of a process's arguments that are read.
 const ARGV_MAX: u64 = 2048;
-/// Remembered ancestors; beyond it the memory is emptied.
-const CACHE_MAX: usize = 512;
-/// How long a remembered ancestor is believed: it may have executed another program meanwhile.
-const CACHE_NS: u64 = 1_000_000_000;
-
 /// The process that has this number now.
-pub(crate) fn identify(pid: u32) -> Option<ProcessId> {
+#[must_use]
+pub fn identify(pid: u32) -> Option<ProcessId> {
     let stat = procfs::process::Process::new(pid.try_into().ok()?).ok()?.stat().ok()?;
     Some(ProcessId::from_start_ticks(pid, stat.starttime))
 }
 
-/// Likewise, with the number of its parent.
-pub(crate) fn identify_with_parent(pid: u32) -> Option<(ProcessId, u32)> {
+/// The process that has this number now, and the number of its parent.
+#[must_use]
+pub fn identify_with_parent(pid: u32) -> Option<(ProcessId, u32)> {
     let stat = procfs::process::Process::new(pid.try_into().ok()?).ok()?.stat().ok()?;
     let process = ProcessId::from_start_ticks(pid, stat.starttime);
     Some((process, stat.ppid.try_into().ok()?))
@@ -57,13 +50,16 @@ fn is_gone(error: &ProcError) -> bool {
 }
 
 /// The executable of a live process, as it sees it itself.
-pub(super) fn executable(pid: u32) -> Option<Text> {
+#[must_use]
+pub fn executable(pid: u32) -> Option<Text> {
     let path = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
     let path = path.as_os_str().as_bytes();
     Some(path.strip_suffix(b" (deleted)").unwrap_or(path).into())
 }
 
-pub(super) fn arguments(pid: u32) -> Vec<Text> {
+/// The arguments of a live process, as far as 2048 bytes hold them.
+#[must_use]
+pub fn arguments(pid: u32) -> Vec<Text> {
     let mut bytes = Vec::new();
     let Ok(file) = fs::File::open(format!("/proc/{pid}/cmdline")) else {
         return Vec::new();
@@ -79,77 +75,11 @@ pub(super) fn arguments(pid: u32) -> Vec<Text> {
         .collect()
 }
 
-/// Fills in what the kernel's record of an ancestor lacks, and remembers it for a second: an interactive shell executes a
-/// hundred programs from its start-up files, all with the same ancestors.
-#[derive(Default)]
-pub struct Ancestry {
-    known: HashMap<ProcessId, Known>,
-}
-
-struct Known {
-    by_content: bool,
-    comm: Text,
-    until: BootTime,
-    path: Option<Text>,
-    argv: Vec<Text>,
-    program: Program,
-}
-
-impl Ancestry {
-    /// Fills in path, arguments and identity of those that are still alive.
-    pub fn complete(&mut self, ancestors: &mut [Ancestor], now: BootTime, identities: &mut Identities) {
-        if self.known.len() > CACHE_MAX {
-            self.known.clear();
-        }
-        for (at, ancestor) in ancestors.iter_mut().enumerate() {
-            let process = ancestor.process;
-            let known = match self.known.get(&process) {
-                // Executing another program changes the name, unless both are called the same.
-                Some(known) if known.until > now && known.comm == ancestor.comm && (known.by_content || at > 0) => {
-                    known
-                }
-                _ => {
-                    // What it is matters of the parent alone, and a file that has to be searched takes its time.
-                    let known = look_up(ancestor, now, identities, at == 0);
-                    self.known.insert(process, known);
-                    &self.known[&process]
-                }
-            };
-            ancestor.path.clone_from(&known.path);
-            ancestor.argv.clone_from(&known.argv);
-            ancestor.program.clone_from(&known.program);
-        }
-    }
-}
-
-fn look_up(ancestor: &Ancestor, now: BootTime, identities: &mut Identities, by_content: bool) -> Known {
-    let pid = ancestor.process.pid;
-    let (path, argv) = (executable(pid), arguments(pid));
-    // Asked last: what was read before belongs to it if it is alive now.
-    let (path, argv) = if is_alive(ancestor.process) {
-        (path, argv)
-    } else {
-        (None, Vec::new())
-    };
-    let program = if by_content {
-        identities.of_process(pid, path.as_ref(), &ancestor.comm, &argv)
-    } else {
-        Identities::by_name(path.as_ref(), &ancestor.comm, &argv)
-    };
-    Known {
-        by_content,
-        comm: ancestor.comm.clone(),
-        until: BootTime(now.0 + CACHE_NS),
-        path,
-        argv,
-        program,
-    }
-}
-
 /// Whether this very process is alive and has the socket open.
 ///
 /// Alive, but not to be looked into (no CAP_SYS_PTRACE, no descriptor left): it may, for all that is known.
-pub(super) fn holds_socket(process: ProcessId, inode: u64) -> bool {
+#[must_use]
+pub fn holds_socket(process: ProcessId, inode: u64) -> bool {
     if !is_alive(process) {
         return false;
     }
@@ -211,25 +141,5 @@ mod tests {
         assert!(!holds_socket(this_process(), inode + 1_000_000));
         drop(listener);
         assert!(!holds_socket(this_process(), inode));
-    }
-
-    #[test]
-    fn ancestors_that_live_get_their_details_and_gone_ones_get_none() {
-        let this = this_process();
-        let ancestor = |process| Ancestor {
-            process,
-            uid: 0,
-            comm: "x".into(),
-            path: None,
-            argv: Vec::new(),
-            program: Program::default(),
-        };
-        let gone = another(this);
-        let mut ancestors = [ancestor(this), ancestor(gone)];
-        Ancestry::default().complete(&mut ancestors, BootTime(1), &mut Identities::default());
-        let own = std::env::current_exe().unwrap();
-        assert_eq!(ancestors[0].path, Some(own.as_os_str().as_bytes().into()));
-        assert!(!ancestors[0].argv.is_empty());
-        assert_eq!((&ancestors[1].path, &ancestors[1].argv), (&None, &Vec::new()));
     }
 }
