@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::exceptions::count;
 use crate::{
-    config::{self, Config, Outputs},
+    config::{self, Config, Delivery},
     detect::exceptions::Origin,
     model::Text,
 };
@@ -57,16 +57,16 @@ pub(super) fn check_config(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 /// What the file says of where findings go and are kept; nothing if it says nothing.
 fn delivery(config: &Config) -> String {
-    let Outputs {
-        places,
+    let Delivery {
+        destinations,
         format,
         cloud_logging,
-    } = &config.outputs;
+    } = &config.delivery;
     let mut said = String::new();
-    let places: Vec<String> = places.iter().map(ToString::to_string).collect();
+    let places: Vec<String> = destinations.iter().map(ToString::to_string).collect();
     for (field, value) in [
         ("output", Some(places.join(", ")).filter(|places| !places.is_empty())),
-        ("format", format.map(|format| format.name().to_owned())),
+        ("format", format.map(|format| format.name())),
         ("cloud_logging", cloud_logging.map(|on| on.to_string())),
         (
             "[store] directory",

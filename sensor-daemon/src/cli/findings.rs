@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     detect::State,
-    finding::{self, Format, Report},
+    finding::{self, Encoding, Report},
     model::Endpoint,
     store::{Filter, Stored},
 };
@@ -144,15 +144,14 @@ fn is_closed(error: &anyhow::Error) -> bool {
 
 impl Style {
     fn writer(self) -> Box<dyn Fn(&Report) -> String> {
-        let format = match self {
+        let encoding = match self {
             Self::Table => return Box::new(row(colour())),
-            Self::Human if colour() => return Box::new(|report| finding::human(report, true)),
-            Self::Human => Format::Human,
-            Self::Json => Format::Json,
-            Self::Ocsf => Format::Ocsf,
-            Self::Ecs => Format::Ecs,
+            Self::Human => Encoding::Human { colour: colour() },
+            Self::Json => Encoding::Json,
+            Self::Ocsf => Encoding::Ocsf,
+            Self::Ecs => Encoding::Ecs,
         };
-        format.for_lines()
+        Box::new(move |report| encoding.text(report))
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod check_config;
 mod completions;
+mod delivery;
 mod doctor;
 mod enrichment;
 mod exceptions;
@@ -10,7 +11,6 @@ mod explain;
 mod findings;
 mod memory;
 mod outputs;
-mod outputs_state;
 mod record;
 mod replay;
 mod reporting;
@@ -111,7 +111,7 @@ Examples:
 Examples:
   sensor-daemon outputs
   sensor-daemon outputs --format json | jq -r 'select(.state != \"ok\") | .reason'")]
-    Outputs(outputs_state::Arguments),
+    Outputs(outputs::Arguments),
     /// Tell the whole story of a finding: what happened, through what, to what, how bad, what to do now
     ///
     /// On one screen: the verdict and its evidence; the chain from the peer to the shell; the process tree; commands and times;
@@ -182,7 +182,7 @@ pub fn main() -> ExitCode {
         Command::Record(arguments) => record::record(&arguments, cli.verbose >= 2),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Findings(arguments) => findings::findings(&arguments),
-        Command::Outputs(arguments) => outputs_state::outputs(&arguments),
+        Command::Outputs(arguments) => outputs::outputs(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Exceptions(arguments) => exceptions::exceptions(&arguments),

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
-use super::{outputs, reporting::Options, run};
+use super::{delivery, reporting::Options, run};
 
 /// Arguments of `record`.
 #[derive(Debug, Args)]
@@ -15,13 +15,13 @@ pub(super) struct Arguments {
     #[command(flatten)]
     options: Options,
     #[command(flatten)]
-    outputs: outputs::Options,
+    delivery: delivery::Options,
 }
 
 pub(super) fn record(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCode> {
     run::watch(
         &arguments.options,
-        &arguments.outputs,
+        &arguments.delivery,
         Some(&arguments.file),
         kernel_log,
     )

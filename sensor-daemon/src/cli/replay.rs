@@ -11,11 +11,11 @@ use anyhow::Context as _;
 use clap::Args;
 use tracing::{info, warn};
 
-use super::reporting::{Options, Reports, Told};
+use super::reporting::{self, Options, Reports, Told};
 use crate::{
     detect::{Engine, Incident},
+    finding::Encoding,
     model::{Losses, Text},
-    sinks::stdout,
     sources::recording::{Ending, Reader, RecordedTurn, RecordedWorld, Turn},
 };
 
@@ -59,7 +59,7 @@ pub(super) fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut replay = Replay {
         engine: Engine::new(settings),
         reports: Reports::new(header.host.clone(), enrichment.arguments, enrichment.fixed()),
-        format: format.for_stdout(),
+        encoding: reporting::for_stdout(format),
         world: RecordedWorld::default(),
         losses: Losses::default(),
         out: BufWriter::new(io::stdout().lock()),
@@ -86,7 +86,7 @@ pub(super) fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 struct Replay<W> {
     engine: Engine,
     reports: Reports,
-    format: stdout::Format,
+    encoding: Encoding,
     world: RecordedWorld,
     losses: Losses,
     out: W,
@@ -137,7 +137,7 @@ impl<W: Write> Replay<W> {
     fn write(&mut self, incident: Incident) -> anyhow::Result<()> {
         let report = self.reports.report(incident, self.losses);
         self.out
-            .write_all((self.format)(&report).as_bytes())
+            .write_all(self.encoding.text(&report).as_bytes())
             .context("standard output can't be written to")
     }
 }

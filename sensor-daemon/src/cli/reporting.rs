@@ -6,17 +6,17 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use serde::Serialize;
-use tracing::warn;
 
-use super::enrichment::{self, Enrichment};
+use super::{
+    enrichment::{self, Enrichment},
+    findings::colour,
+};
 use crate::{
     config,
     detect::{Incident, Settings, Severity},
     enrich::Contexts,
-    finding::{self, Format, Report},
+    finding::{Encoding, Format, Report},
     model::{Host, Losses},
-    sinks::stdout,
 };
 
 /// Options of every command that reports.
@@ -64,7 +64,7 @@ impl Options {
     /// The configuration file can't be read, or is wrong.
     pub(super) fn told(&self) -> anyhow::Result<Told> {
         let config = config::load(self.config.as_deref())?;
-        let mut outputs = config.outputs;
+        let mut delivery = config.delivery;
         let settings = Settings {
             min_severity: self
                 .min_severity
@@ -75,13 +75,13 @@ impl Options {
         };
         if self.format.is_some() {
             // It says how standard output is written as well.
-            outputs.cloud_logging = None;
+            delivery.cloud_logging = None;
         }
         Ok(Told {
             settings,
             enrichment: self.enrichment.over(config.enrichment),
-            format: self.format.or(outputs.format).unwrap_or_default(),
-            outputs,
+            format: self.format.or(delivery.format).unwrap_or_default(),
+            delivery,
             store: config.store,
         })
     }
@@ -96,31 +96,17 @@ pub(super) struct Told {
     /// How they are written.
     pub(super) format: Format,
     /// Where they go, by the configuration file.
-    pub(super) outputs: config::Outputs,
+    pub(super) delivery: config::Delivery,
     /// Where they are kept and for how long, by the configuration file.
     pub(super) store: config::Store,
 }
 
-impl Format {
-    /// For the standard output: with colours on a terminal.
-    pub(super) fn for_stdout(self) -> stdout::Format {
-        let terminal = io::stdout().is_terminal();
-        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        match self {
-            Self::Auto if terminal => Box::new(move |report| finding::human(report, colour)),
-            Self::Human => Box::new(move |report| finding::human(report, colour)),
-            other => other.for_lines(),
-        }
-    }
-
-    /// For a file.
-    pub(super) fn for_lines(self) -> stdout::Format {
-        match self {
-            Self::Human => Box::new(|report| finding::human(report, false)),
-            Self::Auto | Self::Json => Box::new(|report| line(&finding::scc(report))),
-            Self::Ocsf => Box::new(|report| line(&finding::ocsf(report))),
-            Self::Ecs => Box::new(|report| line(&finding::ecs(report))),
-        }
+/// How standard output gets it: for people on a terminal, unless something else was asked for.
+pub(super) fn for_stdout(format: Format) -> Encoding {
+    match format.encoding() {
+        Encoding::Human { .. } => Encoding::Human { colour: colour() },
+        Encoding::Json if format == Format::Auto && io::stdout().is_terminal() => Encoding::Human { colour: colour() },
+        other => other,
     }
 }
 
@@ -151,16 +137,5 @@ impl Reports {
         }
         self.contexts.add(&mut report);
         report
-    }
-}
-
-/// One line of JSON.
-fn line(value: &impl Serialize) -> String {
-    match finding::json::line(value) {
-        Ok(line) => line + "\n",
-        Err(error) => {
-            warn!("a finding can't be written as JSON: {error}");
-            String::new()
-        }
     }
 }

@@ -12,7 +12,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    memory, outputs,
+    delivery, memory,
     reporting::{Options, Reports, Told},
     sensor::Sensor,
 };
@@ -41,17 +41,17 @@ pub(super) struct Arguments {
     #[command(flatten)]
     options: Options,
     #[command(flatten)]
-    outputs: outputs::Options,
+    delivery: delivery::Options,
 }
 
 pub(super) fn run(arguments: &Arguments, kernel_log: bool) -> anyhow::Result<ExitCode> {
-    watch(&arguments.options, &arguments.outputs, None, kernel_log)
+    watch(&arguments.options, &arguments.delivery, None, kernel_log)
 }
 
 /// Watches until told to stop, and records all that happens if `recording` names a file for it.
 pub(super) fn watch(
     options: &Options,
-    outputs: &outputs::Options,
+    delivery: &delivery::Options,
     recording: Option<&Path>,
     kernel_log: bool,
 ) -> anyhow::Result<ExitCode> {
@@ -60,7 +60,7 @@ pub(super) fn watch(
         .enable_time()
         .build()
         .context("the event loop could not be started")?;
-    let result = runtime.block_on(watch_until_told(options, outputs, recording, kernel_log));
+    let result = runtime.block_on(watch_until_told(options, delivery, recording, kernel_log));
     // Not a plain drop: that would wait for the output thread, which may be stuck in a write for good.
     runtime.shutdown_background();
     result
@@ -68,7 +68,7 @@ pub(super) fn watch(
 
 async fn watch_until_told(
     options: &Options,
-    outputs: &outputs::Options,
+    delivery: &delivery::Options,
     recording: Option<&Path>,
     kernel_log: bool,
 ) -> anyhow::Result<ExitCode> {
@@ -79,7 +79,7 @@ async fn watch_until_told(
 
     // Before the kernel side: a mistake in it should show at once.
     let told = options.told()?;
-    let outputs = outputs.over(&told)?;
+    let plan = delivery.over(&told)?;
     let Told {
         settings, enrichment, ..
     } = told;
@@ -96,7 +96,7 @@ async fn watch_until_told(
         forward_kernel_log(&mut programs)?;
     }
     memory::release();
-    let (outputs, mut failures) = outputs.start()?;
+    let (outputs, mut failures) = plan.start()?;
     let min_severity = settings.min_severity;
     let (contexts, mut learnt) = if recording.is_some() {
         // What is reported beside a recording is what replaying it says.

@@ -11,7 +11,7 @@ use aya::maps::{MapData, RingBuf};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::{memory, outputs::Outputs, reporting::Reports};
+use super::{delivery::Outputs, memory, reporting::Reports};
 use crate::{
     detect::{Engine, Incident, Settings, Severity},
     enrich::{Learnt, container::Containers},

@@ -4,9 +4,9 @@
 //! Every problem of a file is reported at once, each with its line and what to do, since whoever reads it has an incident to
 //! deal with. There is no such thing as a file that is half in force.
 
+mod delivery;
 mod enrichment;
 mod exception;
-mod outputs;
 mod problem;
 mod reader;
 mod store;
@@ -24,8 +24,8 @@ use std::{
 use anyhow::Context as _;
 use toml::de::{DeTable, DeValue};
 
+pub use self::delivery::Delivery;
 pub use self::enrichment::{Enrichment, is_fit};
-pub use self::outputs::Outputs;
 pub use self::problem::{Problem, Problems};
 use self::reader::{Document, Key, Value, nearest};
 pub use self::store::Store;
@@ -62,7 +62,7 @@ pub struct Config {
     /// Findings below it are not reported; `None` leaves it to the default.
     pub min_severity: Option<Severity>,
     /// Where findings go.
-    pub outputs: Outputs,
+    pub delivery: Delivery,
     /// Where they are kept, and for how long.
     pub store: Store,
     /// The built-in exceptions, then the file's.
@@ -131,9 +131,9 @@ pub fn parse(name: &str, text: &str, users: &dyn Users) -> Result<Config, Proble
     for (key, value) in root.get_ref() {
         match key.get_ref().as_ref() {
             "min_severity" => config.min_severity = severity(&mut document, value),
-            "output" => config.outputs.places = outputs::places(&mut document, key, value),
-            "format" => config.outputs.format = outputs::format(&mut document, value),
-            "cloud_logging" => config.outputs.cloud_logging = enrichment::switch(&mut document, key, value),
+            "output" => config.delivery.destinations = delivery::destinations(&mut document, key, value),
+            "format" => config.delivery.format = delivery::format(&mut document, value),
+            "cloud_logging" => config.delivery.cloud_logging = enrichment::switch(&mut document, key, value),
             "store" => config.store = store::read(&mut document, value),
             "environment" => config.enrichment.environment = enrichment::switch(&mut document, key, value),
             "arguments" => config.enrichment.arguments = enrichment::switch(&mut document, key, value),

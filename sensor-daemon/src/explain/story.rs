@@ -128,6 +128,7 @@ impl Story {
             host,
             losses: _,
             context: _,
+            closed: _,
         } = report;
         let (related, related_hidden) = related::related(report, others);
         let processes = processes::processes(report);

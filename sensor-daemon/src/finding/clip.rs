@@ -10,10 +10,7 @@ use crate::{
     model::{FileDigest, Text},
 };
 
-use super::{
-    bounds::{self, LINE_MAX},
-    json,
-};
+use super::{bounds, json};
 
 /// The text form in about `room` bytes of JSON, with a mark at its end if it was cut.
 pub(super) fn shown(text: &Text, room: usize) -> String {
@@ -83,9 +80,9 @@ pub(super) fn newest<T: Serialize>(commands: &[Command], room: usize, make: impl
     fitting
 }
 
-/// Bytes of JSON; what can't be serialized counts as too large.
+/// Bytes of JSON.
 pub(super) fn json_size(value: &impl Serialize) -> usize {
-    json::line(value).map_or(LINE_MAX, |json| json.len())
+    json::line(value).len()
 }
 
 /// The text form of `text` in at most `room` bytes of JSON; whether it was cut, which never happens inside a character.

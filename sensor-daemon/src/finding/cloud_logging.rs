@@ -55,5 +55,5 @@ pub fn cloud_logging(report: &Report) -> String {
         },
         line: scc(report),
     };
-    json::line(&entry).unwrap_or_default()
+    json::line(&entry)
 }

@@ -33,6 +33,7 @@ pub fn ecs(report: &Report) -> impl Serialize + use<> {
         host,
         losses: _,
         context,
+        closed: _,
     } = report;
     let mut own = SourceProperties::of(report);
     // Counted before it is known, with as many digits as it can have.

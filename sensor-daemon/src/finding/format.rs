@@ -1,8 +1,10 @@
-//! What a finding is written as: its names are those of `--format` and of the configuration file.
+//! What a finding can be written as.
 
 use clap::ValueEnum;
 
-/// How findings are written.
+use super::{Report, cloud_logging, ecs, human, json, ocsf, scc};
+
+/// What a user asks for, by the names of `--format` and of the configuration file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people if standard output is a terminal, else JSON
@@ -20,40 +22,64 @@ pub enum Format {
 
 impl Format {
     /// Every format's name.
-    pub fn names() -> impl Iterator<Item = &'static str> {
+    pub fn names() -> impl Iterator<Item = String> {
         Self::value_variants().iter().map(|format| format.name())
     }
 
-    /// The one of this name.
+    /// The format of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let mut all = Self::value_variants().iter();
-        all.find(|format| format.name() == name).copied()
+        Self::from_str(name, false).ok()
     }
 
-    /// What it is called.
+    /// The format's name.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// How a file gets it. A file is no terminal, so `auto` is JSON.
+    #[must_use]
+    pub fn encoding(self) -> Encoding {
         match self {
-            Self::Auto => "auto",
-            Self::Json => "json",
-            Self::Human => "human",
-            Self::Ocsf => "ocsf",
-            Self::Ecs => "ecs",
+            Self::Auto | Self::Json => Encoding::Json,
+            Self::Human => Encoding::Human { colour: false },
+            Self::Ocsf => Encoding::Ocsf,
+            Self::Ecs => Encoding::Ecs,
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What is written, with nothing left to choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// A few lines for people.
+    Human {
+        /// With a terminal's escape sequences for colours.
+        colour: bool,
+    },
+    /// Security Command Center's finding.
+    Json,
+    /// Security Command Center's finding, with what Google Cloud's logging agents read beside it.
+    CloudLogging,
+    /// An OCSF event.
+    Ocsf,
+    /// A document of the Elastic Common Schema.
+    Ecs,
+}
 
-    #[test]
-    fn the_command_line_has_the_same_names() {
-        for format in Format::value_variants() {
-            let option = format.to_possible_value();
-            assert_eq!(option.as_ref().map(|value| value.get_name()), Some(format.name()));
-            assert_eq!(Format::named(format.name()), Some(*format));
-        }
+impl Encoding {
+    /// The report as text that ends with a newline.
+    #[must_use]
+    pub fn text(self, report: &Report) -> String {
+        let line = match self {
+            Self::Human { colour } => return human(report, colour),
+            Self::Json => json::line(&scc(report)),
+            Self::CloudLogging => cloud_logging(report),
+            Self::Ocsf => json::line(&ocsf(report)),
+            Self::Ecs => json::line(&ecs(report)),
+        };
+        line + "\n"
     }
 }

@@ -29,6 +29,7 @@ pub fn human(report: &Report, colour: bool) -> String {
         host,
         losses,
         context,
+        closed: _,
     } = report;
     let mut out = String::new();
     let state = match (incident.state, incident.monitoring_ended, incident.update) {

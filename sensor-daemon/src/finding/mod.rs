@@ -34,11 +34,11 @@ pub use self::{
     cloud_logging::cloud_logging,
     describe::sentence,
     ecs::ecs,
-    format::Format,
+    format::{Encoding, Format},
     human::human,
     id::finding_id,
     ocsf::ocsf,
-    report::Report,
+    report::{Closed, Report},
     scc::{CATEGORY, Line, MODULE, scc},
     time::updated,
 };

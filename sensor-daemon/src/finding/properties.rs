@@ -167,6 +167,7 @@ impl SourceProperties {
             host,
             losses,
             context,
+            closed: _,
         } = report;
         let ended = incident.state == State::Inactive;
         let shell = &incident.shell;

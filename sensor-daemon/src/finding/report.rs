@@ -24,6 +24,20 @@ pub struct Report {
     /// What else is known of it.
     #[serde(default)]
     pub context: Context,
+    /// Whether somebody has dealt with the finding. A takeover that has ended is not dealt with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<Closed>,
+}
+
+/// Somebody said that a finding is dealt with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Closed {
+    /// When, in nanoseconds of Unix time.
+    pub unix_ns: i64,
+    /// Why, in that person's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 impl Report {
@@ -36,6 +50,7 @@ impl Report {
             host: host.clone(),
             losses,
             context: Context::default(),
+            closed: None,
         }
     }
 

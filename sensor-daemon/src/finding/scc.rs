@@ -143,6 +143,7 @@ pub fn scc(report: &Report) -> Line {
         host,
         losses: _,
         context,
+        closed: _,
     } = report;
     let name = format!("{SOURCE}/findings/{id}");
     let resource = Resource::of(host, context.cloud.as_ref());

@@ -21,6 +21,7 @@ pub(super) fn of(report: &Report) -> Vec<Field> {
         host,
         losses: _,
         context,
+        closed: _,
     } = report;
     let shell = &incident.shell;
     let peer = incident.primary().map(|socket| socket.remote);

@@ -11,14 +11,14 @@ use std::{
     },
 };
 
-use super::{Sink, stdout::Format};
-use crate::finding::Report;
+use super::Sink;
+use crate::finding::{Encoding, Report};
 
 /// Writes to it.
 pub struct Appended {
     name: String,
     path: PathBuf,
-    format: Format,
+    encoding: Encoding,
     open: Option<File>,
     reopen: Arc<AtomicBool>,
 }
@@ -27,11 +27,11 @@ impl Appended {
     /// Appends to the file at `path`, which is made for its owner alone if it is not there. It is opened anew with the next finding
     /// after `reopen` was set.
     #[must_use]
-    pub fn new(path: PathBuf, format: Format, reopen: Arc<AtomicBool>) -> Self {
+    pub fn new(path: PathBuf, encoding: Encoding, reopen: Arc<AtomicBool>) -> Self {
         Self {
             name: format!("file={}", path.display()),
             path,
-            format,
+            encoding,
             open: None,
             reopen,
         }
@@ -63,7 +63,7 @@ impl Sink for Appended {
     }
 
     fn deliver(&mut self, report: &Report) -> io::Result<()> {
-        let text = (self.format)(report);
+        let text = self.encoding.text(report);
         let file = self.file()?;
         let before = file.metadata()?.len();
         let written = file.write_all(text.as_bytes());
@@ -89,13 +89,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("findings.json");
         let reopen = Arc::new(AtomicBool::new(false));
-        let mut sink = Appended::new(
-            path.clone(),
-            Box::new(|report| format!("{}\n", report.id)),
-            Arc::clone(&reopen),
-        );
+        let mut sink = Appended::new(path.clone(), Encoding::Json, Arc::clone(&reopen));
         let report = report(&reverse_shell());
-        let line = format!("{}\n", report.id);
+        let line = Encoding::Json.text(&report);
         sink.deliver(&report).unwrap();
         sink.deliver(&report).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), line.repeat(2));
@@ -116,11 +112,11 @@ mod tests {
     fn a_directory_that_is_gone_is_an_error_until_it_is_back() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("logs/findings.json");
-        let mut sink = Appended::new(path.clone(), Box::new(|_| "x\n".to_owned()), Arc::default());
+        let mut sink = Appended::new(path.clone(), Encoding::Json, Arc::default());
         let report = report(&reverse_shell());
         assert!(sink.deliver(&report).is_err());
         fs::create_dir(directory.path().join("logs")).unwrap();
         sink.deliver(&report).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "x\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), Encoding::Json.text(&report));
     }
 }

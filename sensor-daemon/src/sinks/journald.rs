@@ -72,7 +72,7 @@ impl Sink for Journald {
     }
 
     fn deliver(&mut self, report: &Report) -> io::Result<()> {
-        self.send(&entry(report)?).map_err(|error| {
+        self.send(&entry(report)).map_err(|error| {
             let why = match error.kind() {
                 io::ErrorKind::WouldBlock => "it has read nothing for some seconds".to_owned(),
                 _ => error.to_string(),
@@ -93,7 +93,7 @@ fn too_large(error: &io::Error) -> bool {
 }
 
 /// The fields of a report as the protocol has them.
-fn entry(report: &Report) -> io::Result<Vec<u8>> {
+fn entry(report: &Report) -> Vec<u8> {
     let mut entry = Vec::with_capacity(16 * 1024);
     let mut field = |name: &str, value: &str| {
         entry.extend_from_slice(name.as_bytes());
@@ -109,8 +109,8 @@ fn entry(report: &Report) -> io::Result<Vec<u8>> {
     for (name, value) in fields::of(report) {
         field(&format!("FINDING_{name}"), &value);
     }
-    field("FINDING_JSON", &finding::json::line(&finding::scc(report))?);
-    Ok(entry)
+    field("FINDING_JSON", &finding::json::line(&finding::scc(report)));
+    entry
 }
 
 /// Hands an entry over as a file in memory that can't be changed any more.

@@ -1,32 +1,29 @@
-//! Standard output: a finding is what its format makes of it, a line as a rule.
+//! Standard output: findings in the encoding that was asked for.
 
 use std::{fs::File, io, os::fd::AsFd as _};
 
 use super::Sink;
-use crate::finding::Report;
+use crate::finding::{Encoding, Report};
 
 /// What it is called.
 pub const NAME: &str = "stdout";
 
-/// Makes a report into what is written, newlines included.
-pub type Format = Box<dyn Fn(&Report) -> String + Send>;
-
 /// Writes to it.
 pub struct Stdout {
-    format: Format,
+    encoding: Encoding,
     /// Not the standard library's, whose buffer would not say how much of it was written.
     out: File,
     rest: Rest,
 }
 
 impl Stdout {
-    /// In this format.
+    /// In this encoding.
     ///
     /// # Errors
     /// It is closed.
-    pub fn new(format: Format) -> io::Result<Self> {
+    pub fn new(encoding: Encoding) -> io::Result<Self> {
         Ok(Self {
-            format,
+            encoding,
             out: io::stdout().as_fd().try_clone_to_owned()?.into(),
             rest: Rest::default(),
         })
@@ -39,7 +36,7 @@ impl Sink for Stdout {
     }
 
     fn deliver(&mut self, report: &Report) -> io::Result<()> {
-        self.rest.write(&mut self.out, || (self.format)(report))
+        self.rest.write(&mut self.out, || self.encoding.text(report))
     }
 }
 

@@ -38,6 +38,7 @@ pub fn ocsf(report: &Report) -> impl Serialize + use<> {
         host,
         losses: _,
         context,
+        closed: _,
     } = report;
     let mut unmapped = SourceProperties::of(report);
     // Counted before it is known, with as many digits as it can have.

@@ -9,7 +9,7 @@ use crate::{
 
 /// The line, and what it says; it has to be one line within its bound.
 pub(super) fn written(incident: &Incident) -> Value {
-    let line = json::line(&scc(&report(incident))).unwrap();
+    let line = json::line(&scc(&report(incident)));
     assert!(line.len() <= LINE_MAX, "{} bytes", line.len());
     assert!(!line.contains('\n'));
     serde_json::from_str(&line).unwrap()

@@ -5,51 +5,51 @@ use toml::de::DeValue;
 use super::reader::{Document, Key, Value, kind, nearest};
 use crate::{
     finding::Format,
-    sinks::output::{self, Output},
+    sinks::destination::{self, Destination},
 };
 
 /// What the file says; `None`, or no place, leaves it to the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outputs {
+pub struct Delivery {
     /// Where findings go.
-    pub places: Vec<Output>,
+    pub destinations: Vec<Destination>,
     /// How they are written.
     pub format: Option<Format>,
     /// Lines of the standard output have what Google Cloud's logging agents understand.
     pub cloud_logging: Option<bool>,
 }
 
-/// The places of `output`, each but once.
-pub(super) fn places(document: &mut Document<'_>, key: &Key<'_>, value: &Value<'_>) -> Vec<Output> {
-    let expected = format!("a string or a list of strings: {}", output::FORMS);
-    let mut places: Vec<Output> = vec![];
+/// The destinations that `output` names, each once.
+pub(super) fn destinations(document: &mut Document<'_>, key: &Key<'_>, value: &Value<'_>) -> Vec<Destination> {
+    let expected = format!("a string or a list of strings: {}", destination::FORMS);
+    let mut destinations: Vec<Destination> = vec![];
     document.list(key, value, &expected, |document, value| {
         let text = value.get_ref().as_str()?;
-        if let Some(place) = place(document, value, text) {
-            if places.contains(&place) {
+        if let Some(destination) = destination(document, value, text) {
+            if destinations.contains(&destination) {
                 document.problem(
                     value.span(),
                     format!("the output `{text}` is there twice"),
                     "keep one of them",
                 );
             } else {
-                places.push(place);
+                destinations.push(destination);
             }
         }
         Some(Some(()))
     });
-    places
+    destinations
 }
 
-fn place(document: &mut Document<'_>, value: &Value<'_>, text: &str) -> Option<Output> {
+fn destination(document: &mut Document<'_>, value: &Value<'_>, text: &str) -> Option<Destination> {
     match text.parse() {
         // A service has no directory that its user could think of.
-        Ok(Output::File(path)) if !path.is_absolute() => {
+        Ok(Destination::File(path)) if !path.is_absolute() => {
             let what = format!("`{text}` is not an absolute path");
             document.problem(value.span(), what, "begin it with `/`: file=/var/log/findings.json");
             None
         }
-        Ok(place) => Some(place),
+        Ok(destination) => Some(destination),
         Err(remedy) => {
             let remedy = nearest(text, &["stdout", "journald"]).map_or_else(
                 || remedy.clone(),
@@ -63,7 +63,8 @@ fn place(document: &mut Document<'_>, value: &Value<'_>, text: &str) -> Option<O
 
 /// The field `format`.
 pub(super) fn format(document: &mut Document<'_>, value: &Value<'_>) -> Option<Format> {
-    let names: Vec<&str> = Format::names().collect();
+    let names: Vec<String> = Format::names().collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let remedy = format!("write \"{}\"", names.join("\", \""));
     let DeValue::String(name) = value.get_ref() else {
         let what = format!("`format` is {}, not a string", kind(value));
@@ -90,9 +91,10 @@ mod tests {
 
     #[test]
     fn where_findings_go() {
-        let outputs = |text: &str| parse("config.toml", text, &HostUsers).unwrap().outputs;
-        assert_eq!(outputs(""), Outputs::default());
-        let places = |text: &str| -> Vec<String> { outputs(text).places.iter().map(ToString::to_string).collect() };
+        let delivery = |text: &str| parse("config.toml", text, &HostUsers).unwrap().delivery;
+        assert_eq!(delivery(""), Delivery::default());
+        let places =
+            |text: &str| -> Vec<String> { delivery(text).destinations.iter().map(ToString::to_string).collect() };
         assert_eq!(places("output = 'journald'"), ["journald"]);
         let all = [
             "stdout",
@@ -104,10 +106,10 @@ mod tests {
         ];
         assert_eq!(places(&format!("output = {all:?}")), all);
         for name in Format::names() {
-            let format = outputs(&format!("format = '{name}'")).format;
+            let format = delivery(&format!("format = '{name}'")).format;
             assert_eq!(format.map(Format::name), Some(name));
         }
-        assert_eq!(outputs("cloud_logging = false").cloud_logging, Some(false));
+        assert_eq!(delivery("cloud_logging = false").cloud_logging, Some(false));
     }
 
     #[test]

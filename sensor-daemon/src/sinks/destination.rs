@@ -1,4 +1,4 @@
-//! The places for findings as people write them, on the command line and in the configuration file alike.
+//! The places for findings, as people write them, on the command line and in the configuration file alike.
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
@@ -6,7 +6,7 @@ use super::{stdout, syslog::Collector};
 
 /// A place for findings. Its text form is what people write, and what the sink is called in the record of findings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
+pub enum Destination {
     /// The standard output.
     Stdout,
     /// systemd's journal.
@@ -21,7 +21,7 @@ pub enum Output {
 pub const FORMS: &str =
     "stdout, journald, file=PATH, syslog=unix:/dev/log, syslog=udp:HOST:PORT or syslog=tcp:HOST:PORT";
 
-impl FromStr for Output {
+impl FromStr for Destination {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -39,7 +39,7 @@ fn is_path_of_file(path: &str) -> bool {
     !path.is_empty() && !path.ends_with('/') && !path.contains('\0')
 }
 
-impl fmt::Display for Output {
+impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stdout => f.write_str(stdout::NAME),
@@ -52,7 +52,7 @@ impl fmt::Display for Output {
 
 /// One that is there twice, if any is: findings would go there twice, and their place in the record be shared.
 #[must_use]
-pub fn repeated(outputs: &[Output]) -> Option<&Output> {
+pub fn repeated(outputs: &[Destination]) -> Option<&Destination> {
     let mut rest = outputs.iter().enumerate();
     rest.find_map(|(at, output)| outputs[..at].contains(output).then_some(output))
 }
@@ -72,7 +72,7 @@ mod tests {
             "syslog=unix:/dev/log",
             "syslog=tcp:logs.example:6514",
         ] {
-            assert_eq!(text.parse::<Output>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<Destination>().unwrap().to_string(), text);
         }
         for (text, remedy) in [
             ("", "write stdout"),
@@ -85,14 +85,14 @@ mod tests {
             ("syslog", "syslog=unix:/dev/log"),
             ("syslog=logs.example", "udp:HOST:514"),
         ] {
-            let error = text.parse::<Output>().unwrap_err();
+            let error = text.parse::<Destination>().unwrap_err();
             assert!(error.contains(remedy), "{text}: {error}");
         }
     }
 
     #[test]
     fn what_is_there_twice_is_found() {
-        let outputs = |texts: &[&str]| -> Vec<Output> { texts.iter().map(|text| text.parse().unwrap()).collect() };
+        let outputs = |texts: &[&str]| -> Vec<Destination> { texts.iter().map(|text| text.parse().unwrap()).collect() };
         let two = outputs(&["stdout", "syslog=udp:a:1", "syslog=udp:b:1", "file=/a", "file=/b"]);
         assert_eq!(repeated(&two), None);
         let again = outputs(&["file=/a", "stdout", "file=/a"]);
