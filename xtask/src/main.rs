@@ -5,6 +5,7 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod architecture;
 mod bench;
 mod command;
 mod demo;
@@ -70,6 +71,10 @@ enum Task {
         /// Run only the tests whose name contains this
         filter: Option<String>,
     },
+    /// Check that imports between files go downwards, and never in a circle
+    ///
+    /// docs/architecture.md lists the order of rooms. Prints each circle, and each import against that order.
+    Architecture,
     /// Run the sensor on other kernels, each in a virtual machine
     ///
     /// Debian's 5.10, 6.1, 6.12, 6.18 and its newest, each booted in several ways, under KVM or else emulated (then all
@@ -126,6 +131,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Build { debug, release: _ } => run::build(debug).map(|()| ExitCode::SUCCESS),
         Task::Run { arguments } => run::run(&arguments),
         Task::Test { filter } => test::run(filter.as_deref()),
+        Task::Architecture => architecture::run().map(|()| ExitCode::SUCCESS),
         Task::VmTest {
             versions,
             short,
