@@ -28,7 +28,7 @@ pub struct Resources {
     pub cluster: Option<Cloud>,
 }
 
-/// What a user says of the resource, instead of what is found out.
+/// What the user says of the resource. It replaces what is found out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// Full resource name.
@@ -40,8 +40,8 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// Puts them over what was found out. What is in no cloud is named as such a host is everywhere else. Where
-    /// something lies that is not Google's is not known: what was found out is another resource's place.
+    /// Puts the user's words over what was found out. A machine in no cloud is named after its machine id. If the
+    /// name is not one of Google's, the place that the metadata server told is dropped: it is another resource's place.
     #[must_use]
     pub fn over(&self, found: Option<Cloud>, host: &Host) -> Option<Cloud> {
         if *self == Self::default() {
@@ -68,7 +68,8 @@ impl Overrides {
             }
         }
         if !cloud.is_google() {
-            (cloud.project, cloud.location, cloud.part) = (None, None, None);
+            let Cloud { name, display_name, kind, .. } = cloud;
+            cloud = Cloud { name, display_name, kind, ..Cloud::default() };
         }
         Some(cloud)
     }
@@ -122,7 +123,9 @@ fn run(variable: impl Fn(&str) -> Option<String>, project: Option<&str>, region:
         kind: kind.into(),
         project,
         location: region.map(str::to_owned),
+        region: region.map(str::to_owned),
         part,
+        ..Cloud::default()
     })
 }
 
@@ -177,15 +180,15 @@ impl Server {
         }
         let zone = self.value("instance/zone").and_then(last)?;
         let id = self.value("instance/id")?;
-        let machine = Cloud {
-            name: format!("//compute.googleapis.com/projects/{project}/zones/{zone}/instances/{id}"),
-            display_name: self.value("instance/name").unwrap_or(id),
-            kind: "google.compute.Instance".into(),
+        let place = Cloud {
             project: Some(project.clone()),
-            location: Some(zone.clone()),
-            part: None,
+            // `europe-west4-a` lies in `europe-west4`.
+            region: zone.rsplit_once('-').map(|(region, _)| region.to_owned()),
+            zone: Some(zone.clone()),
+            instance_id: Some(id.clone()),
+            ..Cloud::default()
         };
-        // A node of GKE has these.
+        // Only a node of GKE has these attributes.
         let cluster = self.value("instance/attributes/cluster-name").map(|cluster| {
             let location = self
                 .value("instance/attributes/cluster-location")
@@ -194,11 +197,17 @@ impl Server {
                 name: format!("//container.googleapis.com/projects/{project}/locations/{location}/clusters/{cluster}"),
                 display_name: cluster,
                 kind: "google.container.Cluster".into(),
-                project: Some(project.clone()),
                 location: Some(location),
-                part: None,
+                ..place.clone()
             }
         });
+        let machine = Cloud {
+            name: format!("//compute.googleapis.com/projects/{project}/zones/{zone}/instances/{id}"),
+            display_name: self.value("instance/name").unwrap_or(id),
+            kind: "google.compute.Instance".into(),
+            location: Some(zone),
+            ..place
+        };
         Some(Resources {
             machine: Some(machine),
             cluster,
@@ -299,6 +308,11 @@ mod tests {
             cluster.name,
             "//container.googleapis.com/projects/shop-prod/locations/europe-west4/clusters/shop"
         );
+        for (cloud, location) in [(machine, "europe-west4-a"), (cluster, "europe-west4")] {
+            let place = [cloud.location, cloud.region, cloud.zone, cloud.instance_id];
+            let expected = [location, "europe-west4", "europe-west4-a", "4711"];
+            assert_eq!(place, expected.map(|text| Some(text.to_owned())), "{}", cloud.kind);
+        }
     }
 
     #[test]
@@ -333,6 +347,8 @@ mod tests {
                 format!("//run.googleapis.com/projects/shop-prod/locations/europe-west4/{name}")
             );
             assert_eq!((found.kind.as_str(), found.part.as_deref()), (kind, part));
+            let place = (found.region.as_deref(), found.zone, found.instance_id);
+            assert_eq!(place, (Some("europe-west4"), None, None));
             let alone = run(variable, None, None).unwrap();
             assert_eq!(
                 alone.name,

@@ -129,9 +129,18 @@ pub struct Cloud {
     /// Project id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
-    /// Region or zone.
+    /// The region or zone that is part of the name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
+    /// Region, as `europe-west4`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Availability zone, as `europe-west4-a`. Of a cluster, the zone of this node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Id of the virtual machine. Of a cluster, the id of this node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
     /// What of it: the revision of a service of Cloud Run, the execution of a job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<String>,
