@@ -68,8 +68,18 @@ impl Overrides {
             }
         }
         if !cloud.is_google() {
-            let Cloud { name, display_name, kind, .. } = cloud;
-            cloud = Cloud { name, display_name, kind, ..Cloud::default() };
+            let Cloud {
+                name,
+                display_name,
+                kind,
+                ..
+            } = cloud;
+            cloud = Cloud {
+                name,
+                display_name,
+                kind,
+                ..Cloud::default()
+            };
         }
         Some(cloud)
     }
