@@ -5,7 +5,7 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 #[path = "../xtask/src/toolchain.rs"]
 #[allow(dead_code, reason = "xtask uses the rest")]
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
 fn build() -> Result<(), String> {
     let workspace = path_variable("CARGO_MANIFEST_DIR")?.join("..");
     let out = path_variable("OUT_DIR")?;
+    name_version(&workspace)?;
     let found = toolchain::search();
     let Some((chosen, linker)) = found.complete() else {
         return Err(format!(
@@ -92,6 +93,37 @@ fn build() -> Result<(), String> {
     watch(&chosen.rustc);
     watch(&linker);
     println!("cargo::rerun-if-env-changed={}", toolchain::LINKER_VARIABLE);
+    Ok(())
+}
+
+/// Sets SENSOR_VERSION: the package's version, and the commit where the sources are a git checkout: `0.1.0+0123456789ab`.
+fn name_version(workspace: &Path) -> Result<(), String> {
+    let version = variable("CARGO_PKG_VERSION")?;
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git")
+            .current_dir(workspace)
+            .args(arguments)
+            .output()
+            .ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    // Without this check, sources inside another project's repository would be given that project's commit.
+    let checkout = workspace.join(".git").exists();
+    let commit = git(&["rev-parse", "--short=12", "HEAD"]).filter(|_| checkout);
+    let Some(commit) = commit else {
+        println!("cargo::rustc-env=SENSOR_VERSION={version}");
+        return Ok(());
+    };
+    println!("cargo::rustc-env=SENSOR_VERSION={version}+{commit}");
+    // HEAD itself names a branch and stays as it is when a commit is added; its log grows then.
+    for name in ["HEAD", "logs/HEAD"] {
+        let path = git(&["rev-parse", "--git-path", name]).map(|path| workspace.join(path));
+        // A path that is missing would run this script at every build.
+        if let Some(path) = path.filter(|path| path.exists()) {
+            watch(&path);
+        }
+    }
     Ok(())
 }
 

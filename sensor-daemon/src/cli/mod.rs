@@ -26,7 +26,7 @@ use std::{
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-use crate::model::Text;
+use crate::{VERSION, model::Text};
 
 /// Reports when a network peer takes control of a program on this host: reverse shells, bind shells, and UNIX commands
 /// run through a socket.
@@ -35,7 +35,7 @@ use crate::model::Text;
 /// holds the other ends, so neither the name of the shell nor the way in which it was connected matters. One takeover is
 /// one finding, kept current until it ends.
 #[derive(Debug, Parser)]
-#[command(name = "sensor-daemon", version, max_term_width = 100, propagate_version = true)]
+#[command(name = "sensor-daemon", version = VERSION, max_term_width = 100, propagate_version = true)]
 #[command(after_help = "\
 First steps:
   sensor-daemon doctor    is everything there that the sensor needs?

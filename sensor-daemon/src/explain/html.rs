@@ -100,7 +100,7 @@ pub fn html(story: &Story) -> String {
     let _ = write!(
         out,
         "</ol>\n<p class=\"dim\">Written by sensor-daemon {}. This page holds no script and loads nothing.</p>\n</main>\n</body>\n</html>\n",
-        env!("CARGO_PKG_VERSION")
+        crate::VERSION
     );
     out
 }

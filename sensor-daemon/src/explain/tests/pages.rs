@@ -38,7 +38,8 @@ fn screens_are_as_they_were_looked_at() {
         let story = Story::new(&report, &others);
         golden(&format!("{name}.txt"), &text(&story, false));
         golden(&format!("{name}.svg"), &svg(&story));
-        golden(&format!("{name}.html"), &html(&story));
+        let page = html(&story).replace(crate::VERSION, env!("CARGO_PKG_VERSION"));
+        golden(&format!("{name}.html"), &page);
         let json = serde_json::to_string_pretty(&story).unwrap() + "\n";
         golden(&format!("{name}.json"), &json);
     }
