@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::reporting::{self, Options, Reports, Told};
 use crate::{
-    detect::{Engine, Incident},
+    detect::{Engine, Snapshot},
     finding::Encoding,
     model::{Losses, Text},
     sources::recording::{Ending, Reader, RecordedTurn, RecordedWorld, Turn},
@@ -130,11 +130,11 @@ impl<W: Write> Replay<W> {
     fn happen(&mut self, turn: Turn) -> anyhow::Result<()> {
         let due = turn.happen(&mut self.engine, &self.world);
         // What the kernel side should do was done, or not, when this was recorded.
-        self.engine.take_wishes();
+        self.engine.take_requests();
         due.into_iter().try_for_each(|incident| self.write(incident))
     }
 
-    fn write(&mut self, incident: Incident) -> anyhow::Result<()> {
+    fn write(&mut self, incident: Snapshot) -> anyhow::Result<()> {
         let report = self.reports.report(incident, self.losses);
         self.out
             .write_all(self.encoding.text(&report).as_bytes())

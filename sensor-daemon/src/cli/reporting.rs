@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     config,
-    detect::{Incident, Settings, Severity},
+    detect::{Settings, Severity, Snapshot},
     enrich::Contexts,
     finding::{Encoding, Format, Report},
     model::{Host, Losses},
@@ -130,7 +130,7 @@ impl Reports {
     }
 
     /// All that is known by now.
-    pub(super) fn report(&mut self, incident: Incident, losses: Losses) -> Report {
+    pub(super) fn report(&mut self, incident: Snapshot, losses: Losses) -> Report {
         let mut report = Report::new(incident, &self.host, losses);
         if !self.arguments {
             report.remove_arguments();

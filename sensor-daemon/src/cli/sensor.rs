@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 
 use super::{delivery::Outputs, memory, reporting::Reports};
 use crate::{
-    detect::{Engine, Incident, Settings, Severity},
+    detect::{Engine, Settings, Severity, Snapshot},
     enrich::{Learnt, container::Containers},
     model::{BootTime, Exec, Host, Losses, Observation, ProcessId, Stream},
     procfs::{boot_time, boot_unix_ns, sees_host_process_ids},
@@ -282,7 +282,7 @@ impl Sensor {
             self.seen = seen;
         }
         if self.engine.has_suspects() {
-            self.turn(Turn::Observe(Observation::LookAgain(boot_time())));
+            self.turn(Turn::Observe(Observation::Rescan(boot_time())));
         }
         self.rest();
         debug!("listed all open files in {took:?}");
@@ -336,7 +336,7 @@ impl Sensor {
                 turn.happen(engine, &recorder.watching(&self.world))
             }
         };
-        self.world.grant(engine.take_wishes());
+        self.world.grant(engine.take_requests());
         self.emit(due);
     }
 
@@ -347,7 +347,7 @@ impl Sensor {
         }
     }
 
-    fn emit(&mut self, incidents: Vec<Incident>) {
+    fn emit(&mut self, incidents: Vec<Snapshot>) {
         if incidents.is_empty() {
             return;
         }

@@ -6,10 +6,12 @@
 use crate::model::{BootTime, Direction, Exec, Exit, Hop, Observation, ProcessId, Socket, SocketClosed, Text};
 
 use super::{
-    EndReason, Incident, Settings, Severity, Wish, World,
-    books::{Books, Key},
+    EndReason, Inspector, Request, Settings, Severity, Snapshot,
+    commands::{COMMANDS_MAX, COMMANDS_MIN},
     exceptions::Subject,
     flows::Flows,
+    incident::{Incident, Look, Ties},
+    index::{Index, Key},
     judgement::Judgement,
     loops::Loops,
     pacing::INTERVAL_MIN,
@@ -17,7 +19,6 @@ use super::{
     rule::{self, Verdict},
     services::Services,
     suspects::Suspects,
-    tracked::{COMMANDS_MAX, Look, Ties, Tracked},
 };
 
 /// How often the processes of an open incident are looked at, in nanoseconds: an end that was never reported must not
@@ -25,8 +26,6 @@ use super::{
 pub(super) const LOOK_EVERY: u64 = 30 * 1_000_000_000;
 /// Commands kept of all incidents together, roughly; while more than 512 are open, each keeps fewer.
 const COMMANDS_TOTAL: usize = 512 * COMMANDS_MAX;
-/// Fewest commands that an incident keeps.
-const COMMANDS_MIN: usize = 4;
 
 /// Judges observations and keeps incidents. Feed it with [`Engine::observe`] in the order of time, and call
 /// [`Engine::tick`] when [`Engine::next_deadline`] is reached.
@@ -35,12 +34,12 @@ pub struct Engine {
     pub(super) settings: Settings,
     /// The latest time that was heard of: observations of different processors may overtake each other.
     pub(super) now: BootTime,
-    pub(super) books: Books,
+    pub(super) index: Index,
     services: Services,
     pub(super) suspects: Suspects,
     pub(super) loops: Loops,
     pub(super) flows: Flows,
-    pub(super) wishes: Vec<Wish>,
+    pub(super) requests: Vec<Request>,
     evicted: u64,
 }
 
@@ -51,18 +50,18 @@ impl Engine {
         Self {
             settings,
             now: BootTime::default(),
-            books: Books::default(),
+            index: Index::default(),
             services: Services::default(),
             suspects: Suspects::default(),
             loops: Loops::default(),
             flows: Flows::default(),
-            wishes: Vec::new(),
+            requests: Vec::new(),
             evicted: 0,
         }
     }
 
     /// Takes an observation; returns the snapshots to give out now.
-    pub fn observe(&mut self, observation: Observation, world: &dyn World) -> Vec<Incident> {
+    pub fn observe(&mut self, observation: Observation, world: &dyn Inspector) -> Vec<Snapshot> {
         let mut out = Vec::new();
         match observation {
             Observation::Exec(exec) => {
@@ -91,16 +90,16 @@ impl Engine {
                 self.connect(world, &mut out);
             }
             Observation::Moved(moved) => self.advance(moved.time, &mut out),
-            Observation::LookAgain(time) => {
+            Observation::Rescan(time) => {
                 self.advance(time, &mut out);
                 self.look_at_suspects(world, &mut out);
             }
             Observation::RunsMissed(time) => {
                 self.advance(time, &mut out);
-                for key in self.books.keys() {
-                    if self.books.get(key).is_some_and(Tracked::is_active) {
+                for key in self.index.keys() {
+                    if self.index.get(key).is_some_and(Incident::is_active) {
                         self.look(key, world, &mut out);
-                        self.books.set_timer(key);
+                        self.index.set_timer(key);
                     }
                 }
             }
@@ -109,31 +108,31 @@ impl Engine {
     }
 
     /// What the source of the observations should do from now on; each is said once.
-    pub fn take_wishes(&mut self) -> Vec<Wish> {
-        std::mem::take(&mut self.wishes)
+    pub fn take_requests(&mut self) -> Vec<Request> {
+        std::mem::take(&mut self.requests)
     }
 
     /// Does what is due at `now`: paced snapshots, and a look at the processes of open incidents.
-    pub fn tick(&mut self, now: BootTime, world: &dyn World) -> Vec<Incident> {
+    pub fn tick(&mut self, now: BootTime, world: &dyn Inspector) -> Vec<Snapshot> {
         let mut out = Vec::new();
         self.advance(now, &mut out);
         self.tick_piped(world, &mut out);
-        while let Some((at, key)) = self.books.next_timer()
+        while let Some((at, key)) = self.index.next_timer()
             && at <= self.now
         {
-            let look = |incident: &Tracked| incident.is_active() && incident.look_at <= self.now;
-            if self.books.get(key).is_some_and(look) {
+            let look = |incident: &Incident| incident.is_active() && incident.look_at <= self.now;
+            if self.index.get(key).is_some_and(look) {
                 self.look(key, world, &mut out);
             }
             if self
-                .books
+                .index
                 .get(key)
                 .and_then(|incident| incident.pace.due())
                 .is_some_and(|due| due <= self.now)
             {
                 self.speak(key, &mut out);
             }
-            self.books.set_timer(key);
+            self.index.set_timer(key);
         }
         out
     }
@@ -141,23 +140,23 @@ impl Engine {
     /// When to call [`Engine::tick`] at the latest. `None` while nothing is open and nothing is left to say.
     #[must_use]
     pub fn next_deadline(&self) -> Option<BootTime> {
-        let incidents = self.books.next_timer().map(|(at, _)| at);
+        let incidents = self.index.next_timer().map(|(at, _)| at);
         [incidents, self.next_piped()].into_iter().flatten().min()
     }
 
     /// The sensor stops: the last snapshot of every incident that was spoken of and is open, or has something left to
     /// say.
-    pub fn finish(&mut self, now: BootTime) -> Vec<Incident> {
+    pub fn finish(&mut self, now: BootTime) -> Vec<Snapshot> {
         let mut out = Vec::new();
         self.advance(now, &mut out);
-        for key in self.books.keys() {
-            if let Some(incident) = self.books.get_mut(key)
-                && let Some(snapshot) = last_word(incident)
+        for key in self.index.keys() {
+            if let Some(incident) = self.index.get_mut(key)
+                && let Some(snapshot) = final_snapshot(incident)
             {
                 incident.pace.spoke(self.now);
                 out.push(snapshot);
             }
-            self.books.set_timer(key);
+            self.index.set_timer(key);
         }
         out
     }
@@ -173,14 +172,14 @@ impl Engine {
     pub fn is_known(&self, exec: &Exec) -> bool {
         let ties = Ties::of(exec);
         self.services.contains(exec.process)
-            || self.books.of_process(exec.process).is_some()
-            || self.books.of_sockets(&ties.sockets).is_some()
+            || self.index.of_process(exec.process).is_some()
+            || self.index.of_sockets(&ties.sockets).is_some()
     }
 
     /// How many incidents are open, those below the minimum severity included.
     #[must_use]
     pub fn open_incidents(&self) -> usize {
-        self.books.open()
+        self.index.open()
     }
 
     /// How many open incidents were let go because there were too many.
@@ -189,16 +188,16 @@ impl Engine {
         self.evicted
     }
 
-    fn advance(&mut self, time: BootTime, out: &mut Vec<Incident>) {
+    fn advance(&mut self, time: BootTime, out: &mut Vec<Snapshot>) {
         self.now = self.now.max(time);
-        while let Some(key) = self.books.outdated(self.now) {
+        while let Some(key) = self.index.outdated(self.now) {
             self.forget(key, out);
         }
     }
 
-    fn exec(&mut self, exec: Exec, world: &dyn World, out: &mut Vec<Incident>) {
+    fn exec(&mut self, exec: Exec, world: &dyn Inspector, out: &mut Vec<Snapshot>) {
         let ties = Ties::of(&exec);
-        if let Some(key) = self.books.of_sockets(&ties.sockets) {
+        if let Some(key) = self.index.of_sockets(&ties.sockets) {
             return self.join_socket(key, exec, &ties, world, out);
         }
         let judgement = match rule::judge(&exec, |socket| self.services.serve(&exec, socket)) {
@@ -228,12 +227,12 @@ impl Engine {
     }
 
     /// Takes an exec on a socket of an incident that is known.
-    fn join_socket(&mut self, key: Key, exec: Exec, ties: &Ties, world: &dyn World, out: &mut Vec<Incident>) {
+    fn join_socket(&mut self, key: Key, exec: Exec, ties: &Ties, world: &dyn Inspector, out: &mut Vec<Snapshot>) {
         let judgement = match rule::judge(&exec, |_| false) {
             Verdict::Takeover(takeover) => Some(Judgement::from(&takeover)),
             Verdict::Service | Verdict::Nothing => None,
         };
-        let known = self.books.get(key).map(Tracked::severity);
+        let known = self.index.get(key).map(Incident::severity);
         let severity = known.max(judgement.as_ref().map(|judgement| judgement.severity));
         let delivered = if severity < Some(Severity::Medium) {
             self.delivered(&exec, world)
@@ -244,7 +243,7 @@ impl Engine {
     }
 
     /// Whether an exec is what one of its parent's connections has just delivered.
-    fn delivered(&mut self, exec: &Exec, world: &dyn World) -> Option<Judgement> {
+    fn delivered(&mut self, exec: &Exec, world: &dyn Inspector) -> Option<Judgement> {
         self.popped(exec, None, world)
             .filter(|found| found.severity > Severity::Low)
     }
@@ -256,15 +255,15 @@ impl Engine {
         exec: Exec,
         judgement: Option<Judgement>,
         ties: &Ties,
-        out: &mut Vec<Incident>,
+        out: &mut Vec<Snapshot>,
     ) {
-        let again = self.books.get(key).is_some_and(|incident| !incident.is_active());
+        let again = self.index.get(key).is_some_and(|incident| !incident.is_active());
         if again {
             self.make_room(out);
-            self.books.begin_again(key);
+            self.index.begin_again(key);
         }
-        let keep = (COMMANDS_TOTAL / self.books.open().max(1)).clamp(COMMANDS_MIN, COMMANDS_MAX);
-        let Some(incident) = self.books.get_mut(key) else {
+        let keep = (COMMANDS_TOTAL / self.index.open().max(1)).clamp(COMMANDS_MIN, COMMANDS_MAX);
+        let Some(incident) = self.index.get_mut(key) else {
             return;
         };
         if again {
@@ -273,15 +272,15 @@ impl Engine {
         let rose = incident.absorb(exec, judgement, keep);
         let at_once = rose || (again && incident.pace.rested(self.now));
         self.services.remove(ties.process);
-        self.books.tie(key, ties);
+        self.index.tie(key, ties);
         self.say_if_severe(key, at_once, out);
     }
 
-    fn exit(&mut self, process: ProcessId, world: &dyn World, out: &mut Vec<Incident>) {
+    fn exit(&mut self, process: ProcessId, world: &dyn Inspector, out: &mut Vec<Snapshot>) {
         self.services.remove(process);
         self.drop_suspect(process);
-        while let Some(key) = self.books.untie(process) {
-            let Some(incident) = self.books.get_mut(key) else {
+        while let Some(key) = self.index.untie(process) {
+            let Some(incident) = self.index.get_mut(key) else {
                 continue;
             };
             if !incident.is_active() || incident.executed() > 0 {
@@ -297,19 +296,19 @@ impl Engine {
             if looked.is_none() {
                 self.look(key, world, out);
             }
-            if let Some(incident) = self.books.get_mut(key) {
+            if let Some(incident) = self.index.get_mut(key) {
                 let soon = looked.unwrap_or(self.now).0.saturating_add(INTERVAL_MIN);
                 incident.look_at = incident.look_at.min(BootTime(soon));
             }
-            self.books.set_timer(key);
+            self.index.set_timer(key);
         }
     }
 
-    fn socket_closed(&mut self, inode: u64, out: &mut Vec<Incident>) {
-        let Some(key) = self.books.of_socket(inode) else {
+    fn socket_closed(&mut self, inode: u64, out: &mut Vec<Snapshot>) {
+        let Some(key) = self.index.of_socket(inode) else {
             return;
         };
-        let Some(incident) = self.books.get_mut(key) else {
+        let Some(incident) = self.index.get_mut(key) else {
             return;
         };
         if !incident.close_socket(inode) && incident.is_active() {
@@ -318,8 +317,8 @@ impl Engine {
     }
 
     /// Asks whether somebody still has a socket of the incident open, and ends it if not.
-    fn look(&mut self, key: Key, world: &dyn World, out: &mut Vec<Incident>) {
-        let Some(incident) = self.books.get_mut(key) else {
+    fn look(&mut self, key: Key, world: &dyn Inspector, out: &mut Vec<Snapshot>) {
+        let Some(incident) = self.index.get_mut(key) else {
             return;
         };
         let reason = if incident.executed() == 0 {
@@ -336,15 +335,15 @@ impl Engine {
         };
         incident.looked = Some(self.now);
         incident.look_at = BootTime(self.now.0.saturating_add(wait));
-        self.books.forget_processes(key, gone);
+        self.index.forget_processes(key, gone);
         if look == Look::Free {
             self.end(key, reason, out);
         }
     }
 
-    fn end(&mut self, key: Key, reason: EndReason, out: &mut Vec<Incident>) {
-        self.books.end(key, self.now, reason);
-        let Some(incident) = self.books.get_mut(key) else {
+    fn end(&mut self, key: Key, reason: EndReason, out: &mut Vec<Snapshot>) {
+        self.index.end(key, self.now, reason);
+        let Some(incident) = self.index.get_mut(key) else {
             return;
         };
         // A program can end and begin again as often as it likes; only the first end is told at once in any case.
@@ -353,52 +352,52 @@ impl Engine {
         if incident.pace.has_spoken() {
             self.say(key, at_once, out);
         } else {
-            self.books.set_timer(key);
+            self.index.set_timer(key);
         }
     }
 
-    pub(super) fn say_if_severe(&mut self, key: Key, at_once: bool, out: &mut Vec<Incident>) {
-        match self.books.get(key) {
+    pub(super) fn say_if_severe(&mut self, key: Key, at_once: bool, out: &mut Vec<Snapshot>) {
+        match self.index.get(key) {
             Some(incident) if incident.severity() >= self.settings.min_severity => {
                 let first = !incident.pace.has_spoken();
                 self.say(key, at_once || first, out);
             }
-            _ => self.books.set_timer(key),
+            _ => self.index.set_timer(key),
         }
     }
 
     /// Gives a snapshot at once, or when the incident's pace allows it.
-    fn say(&mut self, key: Key, at_once: bool, out: &mut Vec<Incident>) {
+    fn say(&mut self, key: Key, at_once: bool, out: &mut Vec<Snapshot>) {
         if at_once {
             self.speak(key, out);
-        } else if let Some(incident) = self.books.get_mut(key) {
+        } else if let Some(incident) = self.index.get_mut(key) {
             incident.pace.changed(self.now);
         }
-        self.books.set_timer(key);
+        self.index.set_timer(key);
     }
 
-    fn speak(&mut self, key: Key, out: &mut Vec<Incident>) {
-        if let Some(incident) = self.books.get_mut(key) {
+    fn speak(&mut self, key: Key, out: &mut Vec<Snapshot>) {
+        if let Some(incident) = self.index.get_mut(key) {
             out.push(incident.snapshot(false));
             incident.pace.spoke(self.now);
             if !incident.is_active() {
-                incident.shrink(COMMANDS_MIN);
+                incident.shrink();
             }
         }
     }
 
     /// Lets go of the incident that has been still for longest while there are too many.
-    pub(super) fn make_room(&mut self, out: &mut Vec<Incident>) {
-        while let Some(key) = self.books.surplus() {
+    pub(super) fn make_room(&mut self, out: &mut Vec<Snapshot>) {
+        while let Some(key) = self.index.surplus() {
             self.evicted += 1;
             self.forget(key, out);
         }
     }
 
     /// Drops an incident; what it has left to say is said.
-    fn forget(&mut self, key: Key, out: &mut Vec<Incident>) {
-        if let Some(mut incident) = self.books.remove(key) {
-            out.extend(last_word(&mut incident));
+    fn forget(&mut self, key: Key, out: &mut Vec<Snapshot>) {
+        if let Some(mut incident) = self.index.remove(key) {
+            out.extend(final_snapshot(&mut incident));
         }
     }
 
@@ -419,7 +418,7 @@ impl Engine {
 
     #[cfg(test)]
     pub(super) fn check(&self) {
-        self.books.check();
+        self.index.check();
         assert!(self.services.len() <= 4096);
         assert!(
             self.suspects.len() <= 1024
@@ -430,7 +429,7 @@ impl Engine {
 }
 
 /// The snapshot that an incident owes when nobody will follow it any longer.
-fn last_word(incident: &mut Tracked) -> Option<Incident> {
+fn final_snapshot(incident: &mut Incident) -> Option<Snapshot> {
     let owes = incident.is_active() || incident.pace.due().is_some();
     let monitoring_ended = incident.is_active();
     (owes && incident.pace.has_spoken()).then(|| incident.snapshot(monitoring_ended))

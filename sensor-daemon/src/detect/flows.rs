@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::model::Flow;
 
-use super::Wish;
+use super::Request;
 
 /// Most flows watched at a time.
 pub(super) const FLOWS_MAX: usize = 512;
@@ -14,25 +14,25 @@ pub(super) struct Flows(BTreeMap<Flow, u32>);
 
 impl Flows {
     /// One more reason to watch `flow`; whether there was room.
-    pub(super) fn watch(&mut self, flow: Flow, wishes: &mut Vec<Wish>) -> bool {
+    pub(super) fn watch(&mut self, flow: Flow, requests: &mut Vec<Request>) -> bool {
         if self.0.len() >= FLOWS_MAX && !self.0.contains_key(&flow) {
             return false;
         }
         let reasons = self.0.entry(flow).or_default();
         *reasons += 1;
         if *reasons == 1 {
-            wishes.push(Wish::Watch(flow));
+            requests.push(Request::Watch(flow));
         }
         true
     }
 
     /// One reason less.
-    pub(super) fn unwatch(&mut self, flow: Flow, wishes: &mut Vec<Wish>) {
+    pub(super) fn unwatch(&mut self, flow: Flow, requests: &mut Vec<Request>) {
         let Some(reasons) = self.0.get_mut(&flow) else { return };
         *reasons -= 1;
         if *reasons == 0 {
             self.0.remove(&flow);
-            wishes.push(Wish::Unwatch(flow));
+            requests.push(Request::Unwatch(flow));
         }
     }
 

@@ -1,317 +1,404 @@
-//! What the engine hands out: snapshots of incidents. Plain data with a few derived properties; `finding/` turns it
-//! into text and JSON.
+//! One incident: its sockets, processes and commands, and the snapshot of them. Every part is bounded. The engine
+//! decides what happens to it.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-use crate::model::{
-    Ancestor, BootTime, Credentials, Direction, Exec, Executable, Hop, ProcessId, Program, Route, Socket, Stream, Text,
+use crate::model::{BootTime, Direction, Exec, ProcessId, Socket, SocketState, Stream};
+
+use super::{
+    Command, EndReason, Inspector, Link, Severity, Snapshot, State, Technique,
+    commands::{COMMANDS_MAX, COMMANDS_MIN, Commands},
+    judgement::{Judgement, Proof},
+    pacing::Pace,
+    snapshot::{carried, cut_arguments},
 };
 
-/// How bad an incident is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Severity {
-    /// Seen in ordinary work too.
-    Low,
-    /// A program is driven by a peer; it may be meant to be.
-    Medium,
-    /// A peer's commands are executed.
-    High,
-    /// A reverse shell.
-    Critical,
+/// Most processes followed of one incident.
+pub(super) const PROCESSES_MAX: usize = 1024;
+/// Most sockets of one incident.
+pub(super) const SOCKETS_MAX: usize = 8;
+/// Most processes asked about in one look; each may cost a walk through `/proc/PID/fd`.
+const LOOK_MAX: usize = 64;
+
+/// What a process has to do with an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It executed a program with one of the sockets among its streams.
+    Executed,
+    /// It had the socket open when its child executed a program.
+    Holder,
 }
 
-impl Severity {
-    /// The level below; `Low` has none and stays.
-    #[must_use]
-    pub fn lowered(self) -> Self {
-        match self {
-            Self::Critical => Self::High,
-            Self::High => Self::Medium,
-            Self::Medium | Self::Low => Self::Low,
-        }
-    }
-
-    /// Its name as Security Command Center writes it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Low => "LOW",
-            Self::Medium => "MEDIUM",
-            Self::High => "HIGH",
-            Self::Critical => "CRITICAL",
-        }
-    }
-}
-
-/// Whether an incident goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum State {
-    /// It goes on, as far as is known.
-    Active,
-    /// It is over.
-    Inactive,
-}
-
-/// What kind of takeover it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Technique {
-    /// A shell whose input and output are a connection that this host opened.
-    ReverseShell,
-    /// A shell whose input and output are a connection that this host accepted.
-    BindShell,
-    /// A shell whose input and output are a connection of unknown origin.
-    RemoteShell,
-    /// A shell that executes what a connection delivers and answers elsewhere.
-    InputOnlyShell,
-    /// A program reads a connection and runs commands that answer to it.
-    CommandLoop,
-    /// A program other than a shell has its input and output on a connection.
-    RemoteCommand,
-    /// A program other than a shell has its input on a connection.
-    InputOnlyCommand,
-}
-
-impl Technique {
-    /// Whether a shell or interpreter takes commands from the peer, so that what follows is run through it.
-    #[must_use]
-    pub fn is_shell(self) -> bool {
-        matches!(
-            self,
-            Self::ReverseShell | Self::BindShell | Self::RemoteShell | Self::InputOnlyShell
-        )
-    }
-
-    /// Its name in findings.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ReverseShell => "reverse_shell",
-            Self::BindShell => "bind_shell",
-            Self::RemoteShell => "remote_shell",
-            Self::InputOnlyShell => "input_only_shell",
-            Self::CommandLoop => "command_loop",
-            Self::RemoteCommand => "remote_command",
-            Self::InputOnlyCommand => "input_only_command",
-        }
-    }
-}
-
-/// What ties a program to the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Link {
-    /// Its standard streams are the connection.
-    Streams,
-    /// Other processes carry its streams to the connection, and do nothing else.
-    Carried,
-    /// Another process holds the connection and either the other ends of its streams or runs it. Nothing shows that one has
-    /// to do with the other.
+/// What a look at the processes of an incident showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// One has a socket open.
     Held,
-    /// The same, and the connection delivered what was executed.
-    Delivered,
+    /// None of those asked, but there are more.
+    Unfinished,
+    /// None.
+    Free,
 }
 
-impl Link {
-    /// Its name in findings.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Streams => "streams",
-            Self::Carried => "carried",
-            Self::Held => "held",
-            Self::Delivered => "delivered",
-        }
-    }
+/// One incident.
+#[derive(Debug)]
+pub(super) struct Incident {
+    pub(super) judgement: Judgement,
+    pub(super) pace: Pace,
+    /// The deadline that the engine has queued for it.
+    pub(super) deadline: Option<BootTime>,
+    /// When to look at its processes next.
+    pub(super) look_at: BootTime,
+    /// When that was done last.
+    pub(super) looked: Option<BootTime>,
+    /// It ended before, once at least.
+    pub(super) ended_before: bool,
+    pub(super) updated: BootTime,
+    pub(super) ended: Option<(BootTime, EndReason)>,
+    opened: BootTime,
+    shell: Box<Exec>,
+    evidence: String,
+    commands: Commands,
+    /// Every exec, the shell's among them.
+    execs: u64,
+    /// Command count in the last snapshot.
+    commands_shown: u64,
+    /// Snapshots given.
+    updates: u64,
+    sockets: Vec<(Socket, Open)>,
+    processes: BTreeMap<ProcessId, Role>,
+    /// How many of `processes` are [`Role::Executed`].
+    executed: usize,
 }
 
-/// Why an incident is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum EndReason {
-    /// The last process on its sockets ended.
-    ProcessesEnded,
-    /// Its last socket closed.
-    SocketsClosed,
-    /// A look at its processes found none that still has one of its sockets open.
-    NoHolderFound,
-}
-
-impl EndReason {
-    /// Its name in findings.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ProcessesEnded => "processes_ended",
-            Self::SocketsClosed => "sockets_closed",
-            Self::NoHolderFound => "no_holder_found",
-        }
-    }
-}
-
-/// A program that was run on an incident's sockets: an [`Exec`] without what the incident knows already.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Command {
-    /// When.
-    pub time: BootTime,
-    /// The process.
-    pub process: ProcessId,
-    /// Its parent, while that was known.
-    pub parent: Option<u32>,
-    /// The kernel's short name of it.
-    pub comm: Text,
-    /// Who it ran as.
-    pub credentials: Credentials,
-    /// The executed file.
-    pub executable: Executable,
-    /// What the executed file is.
-    pub program: Program,
-    /// The script, if an interpreter ran one.
-    pub script: Option<Text>,
-    /// Arguments, at most [`Command::ARGV_MAX`] bytes of them.
-    pub argv: Vec<Text>,
-    /// More arguments, or more of the last one, existed.
-    pub argv_truncated: bool,
-}
-
-impl Command {
-    /// Most bytes of arguments kept of one command: thirty-two of them have to fit a line.
-    pub const ARGV_MAX: usize = 512;
-}
-
-impl From<Exec> for Command {
-    fn from(exec: Exec) -> Self {
-        let parent = exec.parent().map(|parent| parent.process.pid);
-        let Exec {
-            time,
-            process,
-            comm,
-            credentials,
-            executable,
-            program,
-            script,
-            mut argv,
-            mut argv_truncated,
-            ..
-        } = exec;
-        argv_truncated |= cut_arguments(&mut argv, Self::ARGV_MAX);
-        Self {
-            time,
-            process,
-            parent,
-            comm,
-            credentials,
-            executable,
-            program,
-            script,
-            argv,
-            argv_truncated,
-        }
-    }
-}
-
-/// Cuts a list of arguments to `room` bytes; whether something is missing now.
-pub(super) fn cut_arguments(argv: &mut Vec<Text>, mut room: usize) -> bool {
-    for at in 0..argv.len() {
-        if argv[at].0.len() > room {
-            // Never in the middle of a character, so that cutting alone doesn't make text invalid.
-            let cut = (0..=room)
-                .rev()
-                .find(|&cut| argv[at].0[cut] & 0xc0 != 0x80)
-                .unwrap_or(0);
-            argv[at].0.truncate(cut);
-            argv[at].0.shrink_to_fit();
-            argv.truncate(at + usize::from(cut > 0));
-            argv.shrink_to_fit();
-            return true;
-        }
-        room -= argv[at].0.len();
-    }
-    false
-}
-
-/// One takeover as it stands at [`Incident::updated`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Incident {
-    /// Counts the snapshots of this incident, from 1.
-    pub update: u64,
-    /// Whether it goes on.
-    pub state: State,
-    /// The highest that it reached.
-    pub severity: Severity,
-    /// What kind of takeover it is.
-    pub technique: Technique,
-    /// Who opened the connection.
-    pub direction: Direction,
-    /// When its first exec happened.
-    pub opened: BootTime,
-    /// When what this snapshot shows last changed.
-    pub updated: BootTime,
-    /// When it ended, if it did.
-    pub ended: Option<BootTime>,
-    /// Why it ended, if it did.
-    pub end_reason: Option<EndReason>,
-    /// The shell; for a technique without one, the first command.
-    pub shell: Exec,
-    /// The newest other programs on its sockets, oldest first.
-    pub commands: Vec<Command>,
-    /// Programs run on its sockets, the shell of a shell technique not counted.
-    pub command_count: u64,
-    /// How many of them are new since the snapshot before this one.
-    pub new_commands: u64,
-    /// Its sockets. The first one is the primary socket, from which its id is derived.
-    pub sockets: Vec<Socket>,
-    /// Which of the shell's streams are such a socket, or are carried to one.
-    pub carried: [bool; 3],
-    /// What ties the shell to the connection.
-    pub link: Link,
-    /// The processes that carry them, from the shell to the socket; empty if the streams are the socket itself.
-    pub relays: Vec<Hop>,
-    /// The way from the socket to the shell's input, if others carry it.
-    pub input_route: Option<Route>,
-    /// The way from the shell's output, or its errors if that goes nowhere, to the socket, likewise.
-    pub output_route: Option<Route>,
-    /// Every socket's peer is this host itself.
-    pub loopback: bool,
-    /// What was seen that makes it a takeover, as one sentence.
-    pub evidence: String,
-    /// It was active still when the sensor stopped following it.
-    pub monitoring_ended: bool,
-}
+/// Whether a socket of an incident is still open, as far as is known.
+type Open = bool;
 
 impl Incident {
-    /// The socket that its id is derived from: the input if there was one.
-    #[must_use]
-    pub fn primary(&self) -> Option<&Socket> {
-        self.sockets.first()
+    pub(super) fn new(exec: Exec, judgement: Judgement, look_at: BootTime) -> Self {
+        Self {
+            pace: Pace::default(),
+            deadline: None,
+            look_at,
+            looked: None,
+            ended_before: false,
+            updated: exec.time,
+            ended: None,
+            opened: exec.time,
+            evidence: judgement.proof.evidence(&exec, judgement.technique),
+            judgement,
+            shell: kept(exec),
+            commands: Commands::default(),
+            execs: 1,
+            commands_shown: 0,
+            updates: 0,
+            sockets: Vec::new(),
+            processes: BTreeMap::new(),
+            executed: 0,
+        }
     }
 
-    /// The processes above the shell, the parent first.
-    #[must_use]
-    pub fn ancestors(&self) -> &[Ancestor] {
-        &self.shell.ancestors
+    pub(super) fn is_active(&self) -> bool {
+        self.ended.is_none()
     }
 
-    /// The socket that is the shell's input, or that its input is carried from, if one is.
-    #[must_use]
-    pub fn input(&self) -> Option<&Socket> {
-        let own = self.shell.streams[0].socket();
-        let socket = self.input_route.as_ref().map(|route| &route.socket).or(own);
-        socket.filter(|_| self.carried[0])
+    pub(super) fn severity(&self) -> Severity {
+        self.judgement.severity
     }
 
-    /// Nanoseconds from its first exec to its end or its last change.
-    #[must_use]
-    pub fn duration(&self) -> u64 {
-        self.ended.unwrap_or(self.updated).since(self.opened)
+    /// Takes another exec on its sockets, keeping at most `keep` commands; whether that raised the severity.
+    pub(super) fn absorb(&mut self, exec: Exec, judgement: Option<Judgement>, keep: usize) -> bool {
+        self.updated = self.updated.max(exec.time);
+        let severity = self.judgement.severity;
+        let stronger = judgement.filter(|judgement| judgement.strength() > self.judgement.strength());
+        // A look caught it after it put the connection on its streams and before it executed what it did that for.
+        if self.shell.running && self.shell.process == exec.process && !self.judgement.technique.is_shell() {
+            if let Some(judgement) = stronger {
+                self.evidence = judgement.proof.evidence(&exec, judgement.technique);
+                self.judgement = judgement;
+            } else if self.judgement.technique != Technique::CommandLoop {
+                // It may have run for long as what it was.
+                return self.absorb_command(exec, keep);
+            }
+            self.shell = kept(exec);
+            return self.judgement.severity > severity;
+        }
+        let Some(judgement) = stronger else {
+            return self.absorb_command(exec, keep);
+        };
+        self.execs += 1;
+        self.evidence = judgement.proof.evidence(&exec, judgement.technique);
+        let rose = judgement.severity > severity;
+        self.judgement = judgement;
+        let weaker = std::mem::replace(&mut self.shell, kept(exec));
+        self.commands.push_oldest(Command::from(*weaker), keep);
+        rose
+    }
+
+    /// Takes an exec that is no stronger evidence. The severity stays.
+    fn absorb_command(&mut self, exec: Exec, keep: usize) -> bool {
+        self.execs += 1;
+        self.commands.push(Command::from(exec), keep);
+        false
+    }
+
+    /// A program that counts as a command already turns out to be more; whether that raised the severity.
+    pub(super) fn promote(&mut self, exec: Exec, judgement: Judgement) -> bool {
+        if judgement.strength() <= self.judgement.strength() {
+            return false;
+        }
+        let rose = judgement.severity > self.judgement.severity;
+        self.evidence = judgement.proof.evidence(&exec, judgement.technique);
+        self.judgement = judgement;
+        if self.shell.process != exec.process {
+            self.commands.remove(exec.process, exec.time);
+            let weaker = std::mem::replace(&mut self.shell, kept(exec));
+            self.commands.push_oldest(Command::from(*weaker), COMMANDS_MAX);
+        }
+        rose
+    }
+
+    /// Further proof for the shell that is known; whether that raised the severity.
+    pub(super) fn raise(&mut self, severity: Severity, proof: &'static str) -> bool {
+        let rose = severity > self.judgement.severity;
+        self.judgement.severity = self.judgement.severity.max(severity);
+        let relay = match &mut self.judgement.proof {
+            Proof::Relay(relay) => Some(relay),
+            _ => None,
+        };
+        if rose || relay.as_ref().is_some_and(|relay| relay.proof.is_none()) {
+            self.evidence.push(' ');
+            self.evidence.push_str(proof);
+            if let Some(relay) = relay {
+                relay.proof = Some(proof);
+            }
+        }
+        rose
+    }
+
+    /// Takes note of a socket, or of its new state; whether it is one of the incident's now.
+    pub(super) fn add_socket(&mut self, socket: &Socket) -> bool {
+        if let Some((known, open)) = self.sockets.iter_mut().find(|(known, _)| known.inode == socket.inode) {
+            *open |= socket.has_peer();
+            known.state = socket.state;
+            known.bytes_received = socket.bytes_received.max(known.bytes_received);
+            if known.direction == Direction::Unknown {
+                known.direction = socket.direction;
+            }
+            return true;
+        }
+        let room = self.sockets.len() < SOCKETS_MAX && socket.has_peer();
+        if room {
+            self.sockets.push((socket.clone(), true));
+        }
+        room
+    }
+
+    /// Whether `socket` is the connection that this incident knows under its inode number, not one that came later.
+    pub(super) fn is_same_connection(&self, socket: &Socket) -> bool {
+        let identity = |socket: &Socket| {
+            (
+                socket.inode,
+                socket.netns,
+                socket.transport,
+                socket.local,
+                socket.remote,
+            )
+        };
+        self.sockets
+            .iter()
+            .any(|(known, _)| identity(known) == identity(socket))
+    }
+
+    /// Takes note that a socket closed; whether another one is open.
+    pub(super) fn close_socket(&mut self, inode: u64) -> bool {
+        for (socket, open) in &mut self.sockets {
+            if socket.inode == inode {
+                *open = false;
+                socket.state = SocketState::Unconnected;
+            }
+        }
+        self.sockets.iter().any(|&(_, open)| open)
+    }
+
+    /// Inode numbers of all its sockets.
+    pub(super) fn inodes(&self) -> impl Iterator<Item = u64> + '_ {
+        self.sockets.iter().map(|(socket, _)| socket.inode)
+    }
+
+    /// Follows a process; whether there was room.
+    pub(super) fn add_process(&mut self, process: ProcessId, role: Role) -> bool {
+        let full = self.processes.len() >= PROCESSES_MAX;
+        match self.processes.get_mut(&process) {
+            Some(known) => {
+                if *known == Role::Holder && role == Role::Executed {
+                    *known = role;
+                    self.executed += 1;
+                }
+            }
+            None if full => return false,
+            None => {
+                self.processes.insert(process, role);
+                self.executed += usize::from(role == Role::Executed);
+            }
+        }
+        true
+    }
+
+    /// Forgets a process that ended.
+    pub(super) fn remove_process(&mut self, process: ProcessId) {
+        if self.processes.remove(&process) == Some(Role::Executed) {
+            self.executed -= 1;
+        }
+    }
+
+    /// Forgets all processes, and says which they were.
+    pub(super) fn take_processes(&mut self) -> impl Iterator<Item = ProcessId> + use<> {
+        self.executed = 0;
+        std::mem::take(&mut self.processes).into_keys()
+    }
+
+    /// How many processes that executed a program on its sockets live.
+    pub(super) fn executed(&self) -> usize {
+        self.executed
+    }
+
+    /// How many processes are followed.
+    pub(super) fn processes(&self) -> usize {
+        self.processes.len()
+    }
+
+    /// Asks whether a process still has a socket of it open. Those that have none are forgotten and put into `gone`.
+    pub(super) fn look(&mut self, world: &dyn Inspector, gone: &mut Vec<ProcessId>) -> Look {
+        let open = || {
+            self.sockets
+                .iter()
+                .filter(|&&(_, open)| open)
+                .map(|(socket, _)| socket.inode)
+        };
+        let mut held = false;
+        for &process in self.processes.keys().take(LOOK_MAX) {
+            held = match self.judgement.proof {
+                // The socket is somebody else's.
+                Proof::Relay(_) => world.is_alive(process),
+                _ => open().any(|inode| world.holds_socket(process, inode)),
+            };
+            if held {
+                break;
+            }
+            gone.push(process);
+        }
+        for &process in gone.iter() {
+            self.remove_process(process);
+        }
+        match (held, self.processes.is_empty()) {
+            (true, _) => Look::Held,
+            (false, false) => Look::Unfinished,
+            (false, true) => Look::Free,
+        }
+    }
+
+    /// The incident as it stands; the next one starts counting from here.
+    pub(super) fn snapshot(&mut self, monitoring_ended: bool) -> Snapshot {
+        // Exhaustive, so that a new field can't be forgotten.
+        let Judgement {
+            severity,
+            technique,
+            direction,
+            ref proof,
+        } = self.judgement;
+        let (relay, link) = match proof {
+            Proof::Streams => (None, Link::Streams),
+            Proof::Relay(relay) => (Some(relay), relay.link()),
+            Proof::Delivered(_) => (None, Link::Delivered),
+            Proof::Held(_) => (None, Link::Held),
+        };
+        let carried = relay.map_or_else(|| carried(&self.shell.streams), |relay| relay.carried(&self.shell));
+        let command_count = self.execs - u64::from(technique.is_shell());
+        let new_commands = command_count.saturating_sub(self.commands_shown);
+        self.commands_shown = command_count;
+        self.updates += 1;
+        Snapshot {
+            update: self.updates,
+            state: if self.is_active() {
+                State::Active
+            } else {
+                State::Inactive
+            },
+            severity,
+            technique,
+            // The kernel may have learnt it since.
+            direction: match direction {
+                Direction::Unknown => self.sockets.first().map_or(direction, |(socket, _)| socket.direction),
+                known => known,
+            },
+            opened: self.opened,
+            updated: self.ended.map_or(self.updated, |(at, _)| at.max(self.updated)),
+            ended: self.ended.map(|(at, _)| at),
+            end_reason: self.ended.map(|(_, reason)| reason),
+            shell: Exec::clone(&self.shell),
+            commands: self.commands.to_vec(),
+            first_commands: self.commands.first(),
+            omitted: self.commands.omitted(),
+            command_count,
+            new_commands,
+            sockets: self.sockets.iter().map(|(socket, _)| socket.clone()).collect(),
+            carried,
+            link,
+            relays: relay.map(|relay| relay.hops()).unwrap_or_default(),
+            input_route: relay.map(|relay| relay.input.clone()),
+            output_route: relay.and_then(|relay| relay.answer()).cloned(),
+            loopback: self.sockets.iter().all(|(socket, _)| socket.remote.is_loopback()),
+            evidence: self.evidence.clone(),
+            monitoring_ended,
+        }
+    }
+
+    /// Keeps as few commands as possible: what was shown, and may never be shown again, needs no memory.
+    pub(super) fn shrink(&mut self) {
+        self.commands.shrink(COMMANDS_MIN);
+    }
+
+    #[cfg(test)]
+    pub(super) fn commands(&self) -> usize {
+        self.commands.kept()
     }
 }
 
-/// Which streams are a network socket with a peer.
-pub(super) fn carried(streams: &[Stream; 3]) -> [bool; 3] {
-    [0, 1, 2].map(|at: usize| streams[at].socket().is_some_and(Socket::has_peer))
+/// An exec as it is kept of a shell. Its ancestors' arguments are cut, but not so short that findings, which show
+/// [`Command::ARGV_MAX`] bytes, could not tell that something is missing.
+fn kept(mut exec: Exec) -> Box<Exec> {
+    for ancestor in &mut exec.ancestors {
+        cut_arguments(&mut ancestor.argv, 2 * Command::ARGV_MAX);
+    }
+    Box::new(exec)
+}
+
+/// The processes and sockets that an exec ties to an incident.
+pub(super) struct Ties {
+    pub(super) process: ProcessId,
+    /// The parent, if it has one of the sockets open.
+    pub(super) holder: Option<ProcessId>,
+    /// At most one for each stream, the input first.
+    pub(super) sockets: Vec<Socket>,
+}
+
+impl Ties {
+    pub(super) fn of(exec: &Exec) -> Self {
+        let mut sockets: Vec<Socket> = Vec::with_capacity(3);
+        for socket in exec.streams.iter().filter_map(Stream::socket) {
+            if sockets.iter().all(|other| other.inode != socket.inode) {
+                sockets.push(socket.clone());
+            }
+        }
+        let held = sockets
+            .iter()
+            .any(|socket| socket.has_peer() && socket.parent_fd.is_some());
+        let holder = exec.parent().filter(|_| held).map(|parent| parent.process);
+        Self {
+            process: exec.process,
+            holder,
+            sockets,
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use crate::model::{BootTime, Flow, Text};
 
-use super::books::Key;
+use super::index::Key;
 
 /// A loop is told by its flow: who runs the command may be a new process each time, a subshell or a worker of a server.
 pub(super) type LoopId = Flow;

@@ -5,14 +5,14 @@
 use crate::model::{BootTime, Exec, Flow, ProcessId, Socket, Stream};
 
 use super::{
-    Engine, Incident, Severity, Technique, Wish, World, argv,
-    books::Key,
+    Engine, Inspector, Request, Severity, Snapshot, Technique, argv,
     engine::LOOK_EVERY,
+    incident::{Incident, Ties},
+    index::Key,
     judgement::{Judgement, Proof},
     relay::{self, Relay, Worth},
     suspects::Suspect,
     trace::{Way, trace},
-    tracked::{Ties, Tracked},
 };
 
 /// Suspects that are looked at again when somebody connects.
@@ -22,10 +22,10 @@ const CONNECTS_IN: u64 = 2_000_000;
 
 impl Engine {
     /// Takes an exec without a network socket among its streams.
-    pub(super) fn piped(&mut self, exec: Exec, world: &dyn World, out: &mut Vec<Incident>) {
+    pub(super) fn piped(&mut self, exec: Exec, world: &dyn Inspector, out: &mut Vec<Snapshot>) {
         self.drop_suspect(exec.process);
         let parent = exec.parent().map(|parent| parent.process);
-        let mut session = parent.and_then(|parent| self.books.of_process(parent));
+        let mut session = parent.and_then(|parent| self.index.of_process(parent));
         if let Some(parent) = parent
             && let Some(key) = self.prove_by_command(parent, &exec, world, out)
         {
@@ -41,17 +41,23 @@ impl Engine {
             (None, None) => {
                 let followed = parent.is_some_and(|parent| self.suspects.get(parent).is_some());
                 if !followed {
-                    self.wishes.push(Wish::Session(exec.process, false));
+                    self.requests.push(Request::Unfollow(exec.process));
                     // What its parent holds is no reason to hear of it, so its session is, and that is over.
                     let session = parent.filter(|_| exec.held.is_empty());
-                    self.wishes.extend(session.map(|parent| Wish::Session(parent, false)));
+                    self.requests.extend(session.map(|parent| Request::Unfollow(parent)));
                 }
             }
         }
     }
 
     /// A shell that reads commands from somebody: looks for the socket behind it.
-    pub(super) fn piped_shell(&mut self, exec: Exec, session: Option<Key>, world: &dyn World, out: &mut Vec<Incident>) {
+    pub(super) fn piped_shell(
+        &mut self,
+        exec: Exec,
+        session: Option<Key>,
+        world: &dyn Inspector,
+        out: &mut Vec<Snapshot>,
+    ) {
         let process = exec.process;
         if let Some(key) = session {
             self.join(key, exec.clone(), None, out);
@@ -65,7 +71,7 @@ impl Engine {
             .get(process)
             .is_some_and(|suspect| suspect.unproven.is_none() && suspect.joined.is_none());
         if unproven {
-            self.wishes.push(Wish::Session(process, false));
+            self.requests.push(Request::Unfollow(process));
         }
     }
 
@@ -74,8 +80,8 @@ impl Engine {
         &mut self,
         process: ProcessId,
         first: bool,
-        world: &dyn World,
-        out: &mut Vec<Incident>,
+        world: &dyn Inspector,
+        out: &mut Vec<Snapshot>,
     ) {
         let Some(suspect) = self.suspects.get(process) else {
             return;
@@ -91,7 +97,7 @@ impl Engine {
             .unwrap_or_default();
         let Some(route) = input.route else {
             let met = input.met.into_iter().chain(output.met);
-            self.wishes.extend(met.map(Wish::Neighbour));
+            self.requests.extend(met.map(Request::ReportConnects));
             return self.look_again(process, out);
         };
         let relay = Relay {
@@ -101,7 +107,7 @@ impl Engine {
         };
         let sockets: Vec<Socket> = relay.sockets().cloned().collect();
         let worth = relay.worth(&exec, first);
-        if let Some(key) = self.books.of_sockets(&sockets) {
+        if let Some(key) = self.index.of_sockets(&sockets) {
             self.meet(key, exec, joined, worth, relay, out);
             return;
         }
@@ -110,8 +116,8 @@ impl Engine {
             return;
         }
         if worth.needs_proof {
-            let flow = Flow::of(&relay.input.socket).filter(|flow| self.flows.watch(*flow, &mut self.wishes));
-            self.wishes.push(Wish::Session(process, true));
+            let flow = Flow::of(&relay.input.socket).filter(|flow| self.flows.watch(*flow, &mut self.requests));
+            self.requests.push(Request::Follow(process));
             let now = self.now;
             if let Some(suspect) = self.suspects.get_mut(process) {
                 suspect.unproven = Some((relay.clone(), flow));
@@ -131,30 +137,30 @@ impl Engine {
     }
 
     /// A suspect's way leads to a socket of an incident that is known.
-    fn meet(&mut self, key: Key, exec: Exec, joined: Option<Key>, worth: Worth, relay: Relay, out: &mut Vec<Incident>) {
+    fn meet(&mut self, key: Key, exec: Exec, joined: Option<Key>, worth: Worth, relay: Relay, out: &mut Vec<Snapshot>) {
         let ties = Ties {
             process: exec.process,
             holder: None,
             sockets: relay.sockets().cloned().collect(),
         };
-        self.books.tie(key, &ties);
+        self.index.tie(key, &ties);
         let judgement = (!worth.needs_proof).then(|| judgement(worth, relay));
         if joined != Some(key) {
             self.join(key, exec.clone(), judgement, out);
         } else if let Some(judgement) = judgement
-            && let Some(incident) = self.books.get_mut(key)
+            && let Some(incident) = self.index.get_mut(key)
         {
             let rose = incident.promote(exec.clone(), judgement);
             if rose {
                 self.say_if_severe(key, true, out);
             }
         }
-        self.wishes.push(Wish::Session(exec.process, true));
+        self.requests.push(Request::Follow(exec.process));
         self.answered_or_again(&exec, worth, key, out);
     }
 
     /// A shell whose output goes to nobody yet may get its answer's relay a moment later; any other is judged for good.
-    fn answered_or_again(&mut self, exec: &Exec, worth: Worth, key: Key, out: &mut Vec<Incident>) {
+    fn answered_or_again(&mut self, exec: &Exec, worth: Worth, key: Key, out: &mut Vec<Snapshot>) {
         if worth.technique == Technique::InputOnlyShell && exec.streams[1].is_piped() {
             if let Some(suspect) = self.suspects.get_mut(exec.process) {
                 suspect.joined = Some(key);
@@ -166,26 +172,30 @@ impl Engine {
     }
 
     /// Looks at a suspect again in a while; after the last look nothing is watched for it any more.
-    pub(super) fn look_again(&mut self, process: ProcessId, out: &mut Vec<Incident>) {
+    pub(super) fn look_again(&mut self, process: ProcessId, out: &mut Vec<Snapshot>) {
         if !self.suspects.schedule(process, self.now) {
             self.give_up(process, out);
         }
     }
 
-    pub(super) fn open_relayed(&mut self, exec: Exec, worth: Worth, relay: Relay, out: &mut Vec<Incident>) -> Key {
+    pub(super) fn open_relayed(&mut self, exec: Exec, worth: Worth, relay: Relay, out: &mut Vec<Snapshot>) -> Key {
         let ties = Ties {
             process: exec.process,
             holder: None,
             sockets: relay.sockets().cloned().collect(),
         };
         let followed = worth.severity >= self.settings.min_severity;
-        self.wishes.push(Wish::Session(exec.process, followed));
+        self.requests.push(if followed {
+            Request::Follow(exec.process)
+        } else {
+            Request::Unfollow(exec.process)
+        });
         let primary = relay.input.socket.clone();
         self.open(exec, judgement(worth, relay), &primary, &ties, out)
     }
 
     /// Takes a command of an incident that is known by its parent.
-    pub(super) fn join(&mut self, key: Key, exec: Exec, judgement: Option<Judgement>, out: &mut Vec<Incident>) {
+    pub(super) fn join(&mut self, key: Key, exec: Exec, judgement: Option<Judgement>, out: &mut Vec<Snapshot>) {
         let ties = Ties {
             process: exec.process,
             holder: None,
@@ -195,7 +205,7 @@ impl Engine {
     }
 
     /// Somebody connects who may relay for a suspect.
-    pub(super) fn connect(&mut self, world: &dyn World, out: &mut Vec<Incident>) {
+    pub(super) fn connect(&mut self, world: &dyn Inspector, out: &mut Vec<Snapshot>) {
         self.look_at_suspects(world, out);
         // It is told when it begins to connect, and may not have come far.
         let soon = BootTime(self.now.0.saturating_add(CONNECTS_IN));
@@ -205,14 +215,14 @@ impl Engine {
     }
 
     /// Looks again for a way from each suspect to a socket.
-    pub(super) fn look_at_suspects(&mut self, world: &dyn World, out: &mut Vec<Incident>) {
+    pub(super) fn look_at_suspects(&mut self, world: &dyn Inspector, out: &mut Vec<Snapshot>) {
         for process in self.suspects.open().into_iter().take(LOOKED_AGAIN_MAX) {
             self.look_at_suspect(process, false, world, out);
         }
     }
 
     /// Does what is due for suspects and loops.
-    pub(super) fn tick_piped(&mut self, world: &dyn World, out: &mut Vec<Incident>) {
+    pub(super) fn tick_piped(&mut self, world: &dyn Inspector, out: &mut Vec<Snapshot>) {
         while let Some(process) = self.suspects.due(self.now) {
             self.suspects.unschedule(process);
             self.look_at_suspect(process, false, world, out);
@@ -232,7 +242,7 @@ impl Engine {
     pub(super) fn drop_suspect(&mut self, process: ProcessId) {
         if let Some(gone) = self.suspects.remove(process) {
             self.let_go(&gone);
-            self.wishes.push(Wish::Session(process, false));
+            self.requests.push(Request::Unfollow(process));
         }
     }
 
@@ -245,7 +255,7 @@ impl Engine {
 
     fn let_go(&mut self, suspect: &Suspect) {
         if let Some((_, Some(flow))) = &suspect.unproven {
-            self.flows.unwatch(*flow, &mut self.wishes);
+            self.flows.unwatch(*flow, &mut self.requests);
         }
     }
 
@@ -256,14 +266,14 @@ impl Engine {
         judgement: Judgement,
         primary: &Socket,
         ties: &Ties,
-        out: &mut Vec<Incident>,
+        out: &mut Vec<Snapshot>,
     ) -> Key {
         self.make_room(out);
         let look_at = BootTime(self.now.0.saturating_add(LOOK_EVERY));
-        let mut incident = Tracked::new(exec, judgement, look_at);
+        let mut incident = Incident::new(exec, judgement, look_at);
         incident.add_socket(primary);
-        let key = self.books.insert(incident);
-        self.books.tie(key, ties);
+        let key = self.index.insert(incident);
+        self.index.tie(key, ties);
         self.say_if_severe(key, true, out);
         key
     }

@@ -3,17 +3,17 @@
 use crate::model::{Exec, Flow, Socket, Stream};
 
 use super::{
-    Delivery, Engine, Incident, Severity, Technique, World,
-    books::Key,
+    Delivery, Engine, Inspector, Severity, Snapshot, Technique,
+    incident::Ties,
+    index::Key,
     judgement::{Judgement, Proof},
     loops::LoopId,
-    tracked::Ties,
     wire,
 };
 
 impl Engine {
     /// A command whose parent holds connections: is it what one of them has just delivered?
-    pub(super) fn popped(&mut self, exec: &Exec, session: Option<Key>, world: &dyn World) -> Option<Judgement> {
+    pub(super) fn popped(&mut self, exec: &Exec, session: Option<Key>, world: &dyn Inspector) -> Option<Judgement> {
         let texts = wire::texts(exec);
         let mut found = None;
         for socket in held(exec) {
@@ -38,9 +38,9 @@ impl Engine {
             let (watched, hopeless) = (known.watched, known.hopeless);
             if watched && hopeless {
                 known.watched = false;
-                self.flows.unwatch(flow, &mut self.wishes);
+                self.flows.unwatch(flow, &mut self.requests);
             } else if !watched && !hopeless {
-                known.watched = self.flows.watch(flow, &mut self.wishes);
+                known.watched = self.flows.watch(flow, &mut self.requests);
             }
         }
         let (socket, severity, proof) = match found {
@@ -61,7 +61,7 @@ impl Engine {
     }
 
     /// A program that holds a connection runs what it delivers.
-    pub(super) fn open_loop(&mut self, exec: Exec, judgement: Judgement, out: &mut Vec<Incident>) {
+    pub(super) fn open_loop(&mut self, exec: Exec, judgement: Judgement, out: &mut Vec<Snapshot>) {
         let (Proof::Delivered(socket) | Proof::Held(socket)) = &judgement.proof else {
             return;
         };
@@ -80,9 +80,9 @@ impl Engine {
         // A web shell has a new connection for each command: they are one takeover all the same.
         let known = self.loops.touch(flow, self.now);
         let known = known.key;
-        let known = known.filter(|key| self.books.get(*key).is_some());
+        let known = known.filter(|key| self.index.get(*key).is_some());
         // The connection may have an incident that its holder is not known to have a part in.
-        if let Some(key) = known.or_else(|| self.books.of_sockets(&ties.sockets)) {
+        if let Some(key) = known.or_else(|| self.index.of_sockets(&ties.sockets)) {
             return self.join_tied(key, exec, Some(judgement), &ties, out);
         }
         let key = self.open(exec, judgement, &socket, &ties, out);
@@ -100,7 +100,7 @@ impl Engine {
 
     fn forget_loop(&mut self, flow: LoopId, watched: bool) {
         if watched {
-            self.flows.unwatch(flow, &mut self.wishes);
+            self.flows.unwatch(flow, &mut self.requests);
         }
     }
 }

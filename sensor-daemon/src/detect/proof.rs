@@ -4,13 +4,13 @@
 use crate::model::{Exec, ProcessId, Socket};
 
 use super::{
-    Delivery, Engine, Incident, Severity, World,
-    books::Key,
+    Delivery, Engine, Inspector, Severity, Snapshot,
+    incident::Ties,
+    index::Key,
     piped::judgement,
     relay::{Relay, Worth},
     suspects::Suspect,
     trace::{Way, trace},
-    tracked::Ties,
     wire,
 };
 
@@ -24,8 +24,8 @@ impl Engine {
         &mut self,
         shell: ProcessId,
         command: &Exec,
-        world: &dyn World,
-        out: &mut Vec<Incident>,
+        world: &dyn Inspector,
+        out: &mut Vec<Snapshot>,
     ) -> Option<Key> {
         let suspect = self.suspects.get(shell)?;
         let (_, flow) = suspect.unproven.as_ref()?;
@@ -53,7 +53,7 @@ impl Engine {
     }
 
     /// The same without a command: what a shell runs by itself is seen by nobody.
-    pub(super) fn prove_by_text(&mut self, process: ProcessId, world: &dyn World, out: &mut Vec<Incident>) {
+    pub(super) fn prove_by_text(&mut self, process: ProcessId, world: &dyn Inspector, out: &mut Vec<Snapshot>) {
         let Some(Suspect {
             unproven: Some((_, Some(flow))),
             since,
@@ -78,7 +78,7 @@ impl Engine {
     }
 
     /// The same by who speaks first on the connection.
-    pub(super) fn prove_by_order(&mut self, process: ProcessId, world: &dyn World, out: &mut Vec<Incident>) {
+    pub(super) fn prove_by_order(&mut self, process: ProcessId, world: &dyn Inspector, out: &mut Vec<Snapshot>) {
         let Some(suspect) = self.suspects.get(process) else {
             return;
         };
@@ -107,7 +107,7 @@ impl Engine {
         process: ProcessId,
         severity: Severity,
         proof: &'static str,
-        out: &mut Vec<Incident>,
+        out: &mut Vec<Snapshot>,
     ) -> Option<Key> {
         let suspect = self.suspects.get(process)?;
         let (exec, joined) = (suspect.exec.clone(), suspect.joined);
@@ -126,7 +126,7 @@ impl Engine {
                     sockets: relay.sockets().cloned().collect(),
                 };
                 // Another shell of the same carrier may have been proved first.
-                let key = match self.books.of_sockets(&ties.sockets) {
+                let key = match self.index.of_sockets(&ties.sockets) {
                     Some(key) => {
                         self.join_tied(key, exec, Some(judgement(worth, relay)), &ties, out);
                         key
@@ -141,7 +141,7 @@ impl Engine {
             // There is nothing more to prove.
             self.drop_suspect_quietly(process);
         }
-        let rose = self.books.get_mut(key)?.raise(severity, proof);
+        let rose = self.index.get_mut(key)?.raise(severity, proof);
         if rose {
             self.say_if_severe(key, true, out);
         }
@@ -149,7 +149,7 @@ impl Engine {
     }
 
     /// Nothing more can be proved of a suspect by what its flow delivers. Who asks for the lowest findings hears of it as it is.
-    pub(super) fn give_up(&mut self, process: ProcessId, out: &mut Vec<Incident>) {
+    pub(super) fn give_up(&mut self, process: ProcessId, out: &mut Vec<Snapshot>) {
         let Some(suspect) = self.suspects.get_mut(process) else {
             return;
         };
@@ -160,10 +160,10 @@ impl Engine {
         let sockets: Vec<Socket> = relay.sockets().cloned().collect();
         let told = suspect.joined.is_some()
             || self.settings.min_severity > Severity::Low
-            || self.books.of_sockets(&sockets).is_some();
+            || self.index.of_sockets(&sockets).is_some();
         let open = (!told).then(|| (suspect.exec.clone(), relay.clone()));
         if let Some(flow) = flow {
-            self.flows.unwatch(flow, &mut self.wishes);
+            self.flows.unwatch(flow, &mut self.requests);
         }
         if let Some((exec, relay)) = open {
             let worth = relay.worth(&exec, false);

@@ -6,7 +6,7 @@
 
 use crate::model::{Direction, Exec, ProgramKind, Socket, Stream};
 
-use super::{Severity, Technique, argv, incident};
+use super::{Severity, Technique, argv, snapshot};
 
 /// What an exec is evidence of.
 #[derive(Debug)]
@@ -148,7 +148,7 @@ fn is_loopback(exec: &Exec) -> bool {
 pub(super) fn evidence(exec: &Exec, technique: Technique) -> String {
     let names: Vec<&str> = ["stdin", "stdout", "stderr"]
         .into_iter()
-        .zip(incident::carried(&exec.streams))
+        .zip(snapshot::carried(&exec.streams))
         .filter_map(|(name, carried)| carried.then_some(name))
         .collect();
     let streams = match names.as_slice() {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::model::{BootTime, Exec, Flow, ProcessId};
 
-use super::{books::Key, relay::Relay};
+use super::{index::Key, relay::Relay};
 
 const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MILLISECOND;

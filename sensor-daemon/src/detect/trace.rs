@@ -1,4 +1,4 @@
-//! Follows a stream from process to process until a network socket is found. Asks [`World`] who holds the other end; takes
+//! Follows a stream from process to process until a network socket is found. Asks [`Inspector`] who holds the other end; takes
 //! nothing else from outside.
 //!
 //! Bounded: a machine's processes are connected with each other in many ways (a message bus with everybody), so a way of
@@ -6,7 +6,7 @@
 
 use crate::model::{Descriptor, Holder, Hop, Onward, ProcessId, Route, Socket, Stream};
 
-use super::World;
+use super::Inspector;
 
 /// Most processes in a row.
 const HOPS_MAX: usize = 5;
@@ -34,7 +34,7 @@ pub(super) struct Traced {
 }
 
 /// Follows `stream` of `process`.
-pub(super) fn trace(process: ProcessId, stream: &Stream, way: Way, world: &dyn World) -> Traced {
+pub(super) fn trace(process: ProcessId, stream: &Stream, way: Way, world: &dyn Inspector) -> Traced {
     let mut traced = Traced::default();
     if let Stream::Socket(socket) = stream {
         if socket.has_peer() {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::{
-    detect::Incident,
+    detect::Snapshot,
     model::{Direction, Endpoint, Socket, Transport},
 };
 
@@ -24,7 +24,7 @@ pub(super) fn source_and_destination(socket: &Socket) -> Option<(SocketAddr, Soc
 }
 
 /// The addresses of the peers, each once and with the direction of its first connection.
-pub(super) fn peers(incident: &Incident) -> Vec<(IpAddr, Direction)> {
+pub(super) fn peers(incident: &Snapshot) -> Vec<(IpAddr, Direction)> {
     let mut peers: Vec<(IpAddr, Direction)> = Vec::new();
     for socket in &incident.sockets {
         if let Endpoint::Ip(peer) = socket.remote

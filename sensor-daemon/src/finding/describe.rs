@@ -1,7 +1,7 @@
 //! The sentences that findings say of an incident. No control character gets into them.
 
 use crate::{
-    detect::{Incident, Link, State, Technique},
+    detect::{Link, Snapshot, State, Technique},
     model::{Direction, Exec, Hop, Program, ProgramKind, Socket, Text},
 };
 
@@ -14,7 +14,7 @@ const RELAYS_MAX: usize = 3;
 
 /// What happened, in one sentence on one line.
 #[must_use]
-pub fn sentence(incident: &Incident) -> String {
+pub fn sentence(incident: &Snapshot) -> String {
     let shell = who(&incident.shell);
     let connection = connection(incident);
     let both = match incident.link {
@@ -69,12 +69,12 @@ pub fn sentence(incident: &Incident) -> String {
 }
 
 /// Whether what runs is a UNIX shell or commands, and not the code of another interpreter.
-pub(super) fn is_unix_shell(incident: &Incident) -> bool {
+pub(super) fn is_unix_shell(incident: &Snapshot) -> bool {
     incident.shell.program.kind != ProgramKind::Interpreter
 }
 
 /// How it went on.
-fn course(incident: &Incident) -> String {
+fn course(incident: &Snapshot) -> String {
     let count = match (incident.technique.is_shell(), incident.command_count) {
         (true, 0) => String::from("no command was run through it"),
         (true, 1) => String::from("1 command was run through it"),
@@ -150,7 +150,7 @@ pub(super) fn shortened(text: &Text) -> String {
 }
 
 /// The connection that carries the streams, or both of them.
-fn connection(incident: &Incident) -> String {
+fn connection(incident: &Snapshot) -> String {
     let routed = incident.input_route.as_ref().map(|route| &route.socket);
     let Some(primary) = routed.or(incident.primary()) else {
         return String::from("a network connection");

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    detect::{Command, Incident, Severity, State},
+    detect::{Command, Severity, Snapshot, State},
     model::{Ancestor, Cloud, Context, Direction, Endpoint, Exec, Host, Socket, Transport},
 };
 
@@ -94,7 +94,7 @@ pub fn ecs(report: &Report) -> impl Serialize + use<> {
     document
 }
 
-fn event(id: &str, incident: &Incident, host: &Host) -> Value {
+fn event(id: &str, incident: &Snapshot, host: &Host) -> Value {
     let ended = incident.state == State::Inactive;
     let severity = severity(incident.severity);
     json!({
@@ -130,7 +130,7 @@ fn severity(severity: Severity) -> u32 {
 }
 
 /// Lists side by side: the first tactic has the technique.
-fn threat(incident: &Incident) -> Value {
+fn threat(incident: &Snapshot) -> Value {
     let shell = describe::is_unix_shell(incident);
     json!({
         "framework": "MITRE ATT&CK",
@@ -282,7 +282,7 @@ fn endpoint(endpoint: Endpoint) -> Value {
 }
 
 /// What to search for elsewhere.
-fn related(incident: &Incident, host: &Host, context: &Context) -> Value {
+fn related(incident: &Snapshot, host: &Host, context: &Context) -> Value {
     let mut addresses: Vec<String> = Vec::new();
     for socket in &incident.sockets {
         for endpoint in [socket.remote, socket.local] {

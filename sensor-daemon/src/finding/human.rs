@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use crate::{
-    detect::{Incident, Severity, State, Technique},
+    detect::{Severity, Snapshot, State, Technique},
     model::{Container, Context, Direction, Host, Losses, Route, Text},
 };
 
@@ -142,7 +142,7 @@ fn place(out: &mut String, container: Option<&Container>, context: &Context) {
 }
 
 /// The ways between the peer and the shell, if others carry its streams: a line each, or one for both.
-fn relays(out: &mut String, incident: &Incident) {
+fn relays(out: &mut String, incident: &Snapshot) {
     let output = if incident.carried[1] { "stdout" } else { "stderr" };
     match (&incident.input_route, &incident.output_route) {
         (Some(input), Some(back)) if same_way(input, back) => {
@@ -164,7 +164,7 @@ pub(crate) fn same_way(input: &Route, output: &Route) -> bool {
 }
 
 /// One way, from the peer to the shell's `stream`, over several lines if need be.
-fn way(out: &mut String, incident: &Incident, route: &Route, arrow: &str, stream: &str) {
+fn way(out: &mut String, incident: &Snapshot, route: &Route, arrow: &str, stream: &str) {
     let mut parts = Vec::with_capacity(2 * route.hops.len() + 1);
     let mut peer = format!("{} {arrow} ", route.socket.remote);
     for hop in route.hops.iter().rev() {
@@ -195,7 +195,7 @@ fn way(out: &mut String, incident: &Incident, route: &Route, arrow: &str, stream
 }
 
 /// The commands that came since the snapshot before.
-fn commands(out: &mut String, incident: &Incident, host: &Host) {
+fn commands(out: &mut String, incident: &Snapshot, host: &Host) {
     let new = usize::try_from(incident.new_commands).unwrap_or(usize::MAX);
     let shown = new.min(COMMANDS_SHOWN).min(incident.commands.len());
     // A technique without a shell counts the program shown above as its first command.

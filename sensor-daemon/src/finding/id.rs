@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    detect::Incident,
+    detect::Snapshot,
     model::{Endpoint, Host, Socket, Transport},
 };
 
@@ -15,7 +15,7 @@ use crate::{
 /// incident may meet another process of it first, and still finds the same id. (An exception: where input and output
 /// are two sockets, and the first evidence before or after the restart shows only one of them.)
 #[must_use]
-pub fn finding_id(incident: &Incident, host: &Host) -> String {
+pub fn finding_id(incident: &Snapshot, host: &Host) -> String {
     let mut hash = Sha256::new();
     // Each variable part with its length, so that no two sets of parts give the same bytes.
     for part in [&host.machine_id, &host.boot_id] {

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::{
-    detect::{Incident, State},
+    detect::{Snapshot, State},
     model::{Exec, Losses, Namespaces, Socket},
 };
 
@@ -219,7 +219,7 @@ impl SourceProperties {
 }
 
 /// The relays of each stream that has some.
-fn relays(incident: &Incident) -> Vec<RelayProperties> {
+fn relays(incident: &Snapshot) -> Vec<RelayProperties> {
     let output = if incident.carried[1] { "stdout" } else { "stderr" };
     let ways = [("stdin", &incident.input_route), (output, &incident.output_route)];
     ways.into_iter()

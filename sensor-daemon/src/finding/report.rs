@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    detect::Incident,
+    detect::Snapshot,
     model::{Context, Host, Losses, Text},
 };
 
@@ -16,7 +16,7 @@ pub struct Report {
     /// Of the finding: the same for all its states ([`finding_id`]).
     pub id: String,
     /// What was seen.
-    pub incident: Incident,
+    pub incident: Snapshot,
     /// Where.
     pub host: Host,
     /// What the sensor had lost by then.
@@ -43,7 +43,7 @@ pub struct Closed {
 impl Report {
     /// A report of which nothing but the evidence is known.
     #[must_use]
-    pub fn new(incident: Incident, host: &Host, losses: Losses) -> Self {
+    pub fn new(incident: Snapshot, host: &Host, losses: Losses) -> Self {
         Self {
             id: finding_id(&incident, host),
             incident,

@@ -8,7 +8,7 @@
 use serde::Serialize;
 
 use crate::{
-    detect::{Command, Incident, Severity, State},
+    detect::{Command, Severity, Snapshot, State},
     model::{Ancestor, Context, Exec, Hop, Socket, Text, Transport},
 };
 
@@ -199,7 +199,7 @@ fn add_commands(line: &mut Line, commands: &[Command]) {
     line.finding.processes.splice(1..1, fitting);
 }
 
-fn mitre_attack(incident: &Incident) -> MitreAttack {
+fn mitre_attack(incident: &Snapshot) -> MitreAttack {
     MitreAttack {
         primary_tactic: "EXECUTION",
         primary_techniques: if describe::is_unix_shell(incident) {
@@ -212,7 +212,7 @@ fn mitre_attack(incident: &Incident) -> MitreAttack {
     }
 }
 
-fn indicator(incident: &Incident) -> Indicator {
+fn indicator(incident: &Snapshot) -> Indicator {
     let peers = connection::peers(incident).into_iter();
     Indicator {
         ip_addresses: peers.map(|(peer, _)| peer.to_string()).collect(),

@@ -93,7 +93,8 @@ pub enum Observation {
     /// looks at that process, and yields an exec of it.
     Moved(Act),
     /// Time has passed: a relay that accepts a connection long after its shell has started tells nobody.
-    LookAgain(BootTime),
+    #[serde(alias = "lookAgain")]
+    Rescan(BootTime),
     /// The kernel has left out runs of the kernel side: an end may be among what it did not report.
     RunsMissed(BootTime),
 }

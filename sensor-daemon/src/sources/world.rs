@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 
 use super::ebpf::{Programs, tables::Mark};
 use crate::{
-    detect::{Delivery, Wish, World, wire},
+    detect::{Delivery, Inspector, Request, wire},
     model::{BootTime, Flow, Holder, OpenFiles, Owner, ProcessId, Stream, Text},
     procfs::{self, arguments, executable, holds_socket, is_alive},
     programs::Identities,
@@ -56,18 +56,21 @@ impl LiveWorld {
     }
 
     /// Does what the engine would like.
-    pub fn grant(&self, wishes: impl IntoIterator<Item = Wish>) {
+    pub fn grant(&self, requests: impl IntoIterator<Item = Request>) {
         let mut programs = self.programs.borrow_mut();
-        for wish in wishes {
+        for wish in requests {
             let granted = match wish {
-                Wish::Session(process, set) => programs
-                    .mark(process, Mark::Session, set)
+                Request::Follow(process) => programs
+                    .mark(process, Mark::Session, true)
                     .map_err(|error| error.to_string()),
-                Wish::Neighbour(process) => programs
+                Request::Unfollow(process) => programs
+                    .mark(process, Mark::Session, false)
+                    .map_err(|error| error.to_string()),
+                Request::ReportConnects(process) => programs
                     .mark(process, Mark::Neighbour, true)
                     .map_err(|error| error.to_string()),
-                Wish::Watch(flow) => programs.watch(flow).map_err(|error| error.to_string()),
-                Wish::Unwatch(flow) => {
+                Request::Watch(flow) => programs.watch(flow).map_err(|error| error.to_string()),
+                Request::Unwatch(flow) => {
                     programs.unwatch(flow);
                     Ok(())
                 }
@@ -131,7 +134,7 @@ fn is_host_file(pid: u32, path: &Text) -> bool {
     executed.is_some() && executed == seen
 }
 
-impl World for LiveWorld {
+impl Inspector for LiveWorld {
     fn holds_socket(&self, process: ProcessId, inode: u64) -> bool {
         !self.same_process_ids || holds_socket(process, inode)
     }

@@ -39,7 +39,7 @@ pub fn reports() -> Vec<Report> {
         while let Some(mut turn) = reader.next_turn().unwrap() {
             world.turn(&mut turn);
             let incidents = turn.turn.happen(&mut engine, &world);
-            engine.take_wishes();
+            engine.take_requests();
             let report = |incident| Report::new(incident, &host, Losses::default());
             reports.extend(incidents.into_iter().map(report));
         }

@@ -4,12 +4,36 @@ use super::build::{SECOND, Scene, command, one, seconds, shell};
 use crate::{
     detect::{
         State,
-        books::{ENDED_KEPT, ENDED_MAX, OPEN_MAX},
-        incident::EndReason,
-        tracked::{COMMANDS_MAX, PROCESSES_MAX},
+        commands::COMMANDS_MAX,
+        incident::PROCESSES_MAX,
+        index::{ENDED_KEPT, ENDED_MAX, OPEN_MAX},
+        snapshot::EndReason,
     },
     model::BootTime,
 };
+
+#[test]
+fn the_first_commands_and_the_newest_are_kept_and_the_rest_is_counted() {
+    let mut scene = Scene::new();
+    scene.exec(shell(200, 7));
+    let told = |snapshot: &crate::detect::Snapshot| -> Vec<u32> {
+        snapshot.commands.iter().map(|command| command.process.pid).collect()
+    };
+    for pid in 300..350 {
+        scene.exec(command(pid, 7));
+    }
+    let goes_on = one(scene.tick(seconds(2.0)));
+    let expected: Vec<u32> = (300..308).chain(326..350).collect();
+    assert_eq!(
+        (told(&goes_on), goes_on.first_commands, goes_on.omitted),
+        (expected, 8, 18)
+    );
+    for pid in 300..350 {
+        scene.exit(pid, seconds(2.1));
+    }
+    let ended = one(scene.exit(200, seconds(2.2)));
+    assert_eq!((told(&ended), ended.omitted), (told(&goes_on), 18), "in every state");
+}
 
 #[test]
 fn of_an_ended_incident_few_commands_are_kept() {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    detect::{Delivery, Engine, Incident, Settings, Severity, Wish, World, wire},
+    detect::{Delivery, Engine, Inspector, Request, Settings, Severity, Snapshot, wire},
     model::{
         Act, BootTime, Endpoint, Exec, Exit, Flow, Holder, Observation, OpenFiles, Owner, ProcessId, Socket,
         SocketClosed, Stream, Text, samples,
@@ -135,7 +135,7 @@ impl Table {
     }
 }
 
-impl World for Table {
+impl Inspector for Table {
     fn holds_socket(&self, process: ProcessId, inode: u64) -> bool {
         *self.asked.borrow_mut() += 1;
         self.held.borrow().contains(&(process, inode))
@@ -203,7 +203,7 @@ impl Scene {
         }
     }
 
-    pub(super) fn observe(&mut self, observation: Observation) -> Vec<Incident> {
+    pub(super) fn observe(&mut self, observation: Observation) -> Vec<Snapshot> {
         let out = self.engine.observe(observation, &self.world);
         self.grant();
         out
@@ -211,16 +211,16 @@ impl Scene {
 
     /// Does what the engine would like, as the kernel side would. A flow that is watched is not watched once more.
     pub(super) fn grant(&mut self) {
-        for wish in self.engine.take_wishes() {
+        for wish in self.engine.take_requests() {
             match wish {
-                Wish::Session(process, true) => drop(self.marked.insert(process)),
-                Wish::Session(process, false) => drop(self.marked.remove(&process)),
-                Wish::Neighbour(process) => drop(self.neighbours.insert(process)),
-                Wish::Watch(flow) => {
+                Request::Follow(process) => drop(self.marked.insert(process)),
+                Request::Unfollow(process) => drop(self.marked.remove(&process)),
+                Request::ReportConnects(process) => drop(self.neighbours.insert(process)),
+                Request::Watch(flow) => {
                     let before = self.world.packets.borrow_mut().insert(flow, Vec::new());
                     assert!(before.is_none(), "{flow:?} is watched twice");
                 }
-                Wish::Unwatch(flow) => {
+                Request::Unwatch(flow) => {
                     let before = self.world.packets.borrow_mut().remove(&flow);
                     assert!(before.is_some(), "{flow:?} was not watched");
                 }
@@ -233,7 +233,7 @@ impl Scene {
         self.world.packets.borrow().len()
     }
 
-    pub(super) fn exec(&mut self, build: Build) -> Vec<Incident> {
+    pub(super) fn exec(&mut self, build: Build) -> Vec<Snapshot> {
         let exec = &build.0;
         let parent = exec.parent().map(|parent| parent.process);
         let followed = parent.is_some_and(|parent| self.marked.contains(&parent));
@@ -245,14 +245,14 @@ impl Scene {
     }
 
     /// Somebody connects whose connections are reported.
-    pub(super) fn connect(&mut self, pid: u32, time: BootTime) -> Vec<Incident> {
+    pub(super) fn connect(&mut self, pid: u32, time: BootTime) -> Vec<Snapshot> {
         self.observe(Observation::Connect(Act {
             time,
             process: process(pid),
         }))
     }
 
-    pub(super) fn exit(&mut self, pid: u32, time: BootTime) -> Vec<Incident> {
+    pub(super) fn exit(&mut self, pid: u32, time: BootTime) -> Vec<Snapshot> {
         self.marked.remove(&process(pid));
         self.neighbours.remove(&process(pid));
         self.observe(Observation::Exit(Exit {
@@ -262,11 +262,11 @@ impl Scene {
         }))
     }
 
-    pub(super) fn close(&mut self, inode: u64, time: BootTime) -> Vec<Incident> {
+    pub(super) fn close(&mut self, inode: u64, time: BootTime) -> Vec<Snapshot> {
         self.observe(Observation::SocketClosed(SocketClosed { time, inode }))
     }
 
-    pub(super) fn tick(&mut self, time: BootTime) -> Vec<Incident> {
+    pub(super) fn tick(&mut self, time: BootTime) -> Vec<Snapshot> {
         let out = self.engine.tick(time, &self.world);
         self.grant();
         out
@@ -274,8 +274,8 @@ impl Scene {
 }
 
 /// The only one.
-pub(super) fn one(incidents: Vec<Incident>) -> Incident {
-    let [incident] = <[Incident; 1]>::try_from(incidents).expect("exactly one snapshot");
+pub(super) fn one(incidents: Vec<Snapshot>) -> Snapshot {
+    let [incident] = <[Snapshot; 1]>::try_from(incidents).expect("exactly one snapshot");
     incident
 }
 

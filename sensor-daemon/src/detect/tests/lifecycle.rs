@@ -2,7 +2,7 @@
 
 use super::build::{Build, Scene, Table, command, loop_command, one, seconds, shell, socket};
 use crate::{
-    detect::{Engine, Incident, Settings, Severity, State, Technique, incident::EndReason, tracked::COMMANDS_MAX},
+    detect::{Engine, Settings, Severity, Snapshot, State, Technique, commands::COMMANDS_MAX, snapshot::EndReason},
     finding::finding_id,
     model::{Direction, Host, Observation, SocketState, Stream, Text},
 };
@@ -388,7 +388,7 @@ fn a_recording_replays_to_the_same_incidents() {
     let run = |observations: Vec<Observation>| {
         let world = Table::default();
         let mut engine = Engine::new(Settings::default());
-        let mut out: Vec<Incident> = vec![];
+        let mut out: Vec<Snapshot> = vec![];
         for observation in observations {
             out.extend(engine.observe(observation, &world));
         }

@@ -2,7 +2,7 @@
 
 use super::build::{Build, SECOND, Scene, command, loop_command, one, seconds, shell, socket};
 use crate::{
-    detect::{Incident, Severity, State, tracked::COMMANDS_MAX},
+    detect::{Severity, Snapshot, State, commands::COMMANDS_MAX},
     model::BootTime,
 };
 
@@ -101,7 +101,7 @@ fn a_flood_of_ends_and_beginnings_is_a_few_lines() {
     let mut scene = Scene::new();
     let mut last = None;
     let mut lines = 0;
-    let mut take = |snapshots: Vec<Incident>| {
+    let mut take = |snapshots: Vec<Snapshot>| {
         lines += snapshots.len();
         last = snapshots.into_iter().last().or(last.take());
     };

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::detect::flows::FLOWS_MAX;
 use crate::{
-    detect::{Incident, Link, Severity, State, Technique, incident::EndReason, loops::IDLE},
+    detect::{Link, Severity, Snapshot, State, Technique, loops::IDLE, snapshot::EndReason},
     finding::finding_id,
     model::{BootTime, Direction, Endpoint, Host, Socket},
 };
@@ -43,7 +43,7 @@ impl Loop {
     }
 
     /// Runs a command, and waits for its end.
-    fn run(&mut self, argv: &[&str]) -> Vec<Incident> {
+    fn run(&mut self, argv: &[&str]) -> Vec<Snapshot> {
         self.pid += 1;
         self.now += 0.25;
         let mut command = Build::new(self.pid, argv[0]).held(std::slice::from_ref(&self.connection));

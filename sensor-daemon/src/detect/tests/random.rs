@@ -7,7 +7,7 @@ use super::{
     wiring,
 };
 use crate::{
-    detect::{Incident, Link, Severity, State, Technique},
+    detect::{Link, Severity, Snapshot, State, Technique},
     finding::{LINE_MAX, Report, finding_id, human, scc},
     model::{BootTime, Direction, Endpoint, Holder, Host, Losses, Socket, SocketState, Transport},
 };
@@ -136,13 +136,15 @@ fn any_holders(random: &mut Random) -> Vec<Holder> {
 struct Told(HashMap<String, (Severity, u64, u64)>);
 
 impl Told {
-    fn take(&mut self, incidents: Vec<Incident>) {
+    fn take(&mut self, incidents: Vec<Snapshot>) {
         for incident in incidents {
             let id = finding_id(&incident, &Host::default());
             let last = (incident.severity, incident.update, incident.command_count);
             assert_eq!(incident.state == State::Inactive, incident.ended.is_some());
             assert!(incident.updated >= incident.opened);
-            assert!(incident.commands.len() as u64 <= incident.command_count.max(1));
+            let shell_is_first = u64::from(!incident.technique.is_shell());
+            let told = incident.commands.len() as u64 + incident.omitted + shell_is_first;
+            assert_eq!(told, incident.command_count, "a command is neither kept nor counted");
             assert!(incident.new_commands <= incident.command_count);
             if let Some(before) = self.0.insert(id, last)
                 // Forgotten in between: the same socket begins a new count.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config,
-    detect::{Incident, Link, Severity, State, Technique, exceptions::Exceptions, incident::EndReason},
+    detect::{Link, Severity, Snapshot, State, Technique, exceptions::Exceptions, snapshot::EndReason},
     detect::{Settings, tests::rule},
 };
 
@@ -20,7 +20,7 @@ const NC: &str = "12 nc 0r=p5 1w=p6 3=c7";
 const AGENT: &str = "12 agent 5r=p5 6w=p6 7=c7";
 
 /// A shell on these streams, and what comes of it.
-fn start(scene: &mut Scene, line: &str, on: &str, wires: &str, words: &str) -> Vec<Incident> {
+fn start(scene: &mut Scene, line: &str, on: &str, wires: &str, words: &str) -> Vec<Snapshot> {
     let (connection, _) = set_up(words);
     scene.world.holders.replace(holders(wires, &connection));
     scene.exec(Build::new(200, line).streams(streams(on, &connection)).at(seconds(1.0)))

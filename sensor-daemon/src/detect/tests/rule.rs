@@ -3,7 +3,7 @@
 
 use super::build::{Build, Scene, one, program, socket};
 use crate::{
-    detect::Incident,
+    detect::Snapshot,
     model::{Direction, Endpoint, Socket, SocketState, Stream, Transport},
 };
 
@@ -44,7 +44,7 @@ pub(super) fn set_up(words: &str) -> (Socket, &str) {
     (socket, parent)
 }
 
-pub(super) fn verdict(incidents: &[Incident]) -> String {
+pub(super) fn verdict(incidents: &[Snapshot]) -> String {
     match incidents {
         [] => String::from("-"),
         [incident] => format!("{} {}", incident.severity.name(), incident.technique.name()),

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::detect::flows::FLOWS_MAX;
 use crate::{
-    detect::{Incident, Link, Settings, Severity, State, suspects::SUSPECTS_MAX},
+    detect::{Link, Settings, Severity, Snapshot, State, suspects::SUSPECTS_MAX},
     model::{BootTime, Endpoint, Socket, SocketState},
 };
 
@@ -30,14 +30,14 @@ fn wire(scene: &mut Scene, wires: &str) {
 }
 
 /// Shell 200, which starts at one second.
-fn start(scene: &mut Scene, wires: &str) -> Vec<Incident> {
+fn start(scene: &mut Scene, wires: &str) -> Vec<Snapshot> {
     wire(scene, wires);
     let shell = Build::new(200, "sh").streams(streams("p6 p5", &socket(7)));
     scene.exec(shell.at(seconds(1.0)))
 }
 
 /// A command of the shell.
-fn run(scene: &mut Scene, pid: u32, line: &str, at: f64) -> Vec<Incident> {
+fn run(scene: &mut Scene, pid: u32, line: &str, at: f64) -> Vec<Snapshot> {
     let command = Build::new(pid, line)
         .streams(streams("p6 p5", &socket(7)))
         .parent(200, "sh");

@@ -7,7 +7,7 @@ mod hostile;
 mod pages;
 
 use crate::{
-    detect::{Command, EndReason, Incident, Link, Severity, State, Technique},
+    detect::{Command, EndReason, Link, Severity, Snapshot, State, Technique},
     finding::Report,
     model::{
         Account, Ancestor, BootTime, Cgroup, Container, ContainerRuntime, Context, Credentials, Direction, Endpoint,
@@ -112,7 +112,7 @@ fn reverse_shell() -> Report {
     let socket = socket("203.0.113.7:4444", 777);
     let on = Stream::Socket(socket.clone());
     let shell = exec(4321, &["bash", "-i"], [on.clone(), on.clone(), on]);
-    let incident = Incident {
+    let incident = Snapshot {
         update: 2,
         state: State::Active,
         severity: Severity::Critical,
@@ -126,6 +126,8 @@ fn reverse_shell() -> Report {
             command(4330, &["id"], shell.time.0 + SECOND),
             command(4331, &["cat", "/etc/passwd"], shell.time.0 + 12 * SECOND),
         ],
+        first_commands: 2,
+        omitted: 0,
         command_count: 2,
         new_commands: 1,
         sockets: vec![socket],

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::process;
 use crate::{
-    detect::Incident,
+    detect::Snapshot,
     finding::{clip, connection},
     model::{Context, Direction, Endpoint, Host, Socket},
 };
@@ -12,7 +12,7 @@ use crate::{
 /// There may be ten, and `unmapped` describes them as well.
 const RELAYS_MAX: usize = 10;
 
-pub(super) fn evidences(incident: &Incident, host: &Host, context: &Context) -> Vec<Value> {
+pub(super) fn evidences(incident: &Snapshot, host: &Host, context: &Context) -> Vec<Value> {
     let mut sockets = incident.sockets.iter();
     let mut shell = sockets.next().map_or_else(|| json!({}), of_socket);
     shell["name"] = "shell".into();
@@ -60,7 +60,7 @@ fn endpoint(endpoint: Endpoint) -> Value {
 }
 
 /// What to search elsewhere for: the peers and the file.
-pub(super) fn observables(incident: &Incident, context: &Context) -> Vec<Value> {
+pub(super) fn observables(incident: &Snapshot, context: &Context) -> Vec<Value> {
     let peers = connection::peers(incident).into_iter();
     let mut observables: Vec<Value> = peers
         .map(|(peer, direction)| {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    detect::{Incident, Link, Severity, State},
+    detect::{Link, Severity, Snapshot, State},
     model::{BootTime, Context, Host},
 };
 
@@ -119,7 +119,7 @@ pub fn ocsf(report: &Report) -> impl Serialize + use<> {
     event
 }
 
-fn activity(incident: &Incident) -> (u32, &'static str) {
+fn activity(incident: &Snapshot) -> (u32, &'static str) {
     match (incident.state, incident.update) {
         (State::Inactive, _) => (3, "Close"),
         (State::Active, ..=1) => (1, "Create"),
@@ -152,7 +152,7 @@ fn profiles(context: &Context) -> Vec<&'static str> {
 }
 
 /// Execution, by a shell or an interpreter, and what the connection is for.
-fn attacks(incident: &Incident) -> Value {
+fn attacks(incident: &Snapshot) -> Value {
     let execution = json!({
         "version": "17",
         "tactic": { "uid": "TA0002", "name": "Execution" },

@@ -2,7 +2,7 @@
 
 use super::{exec, on, relays, report, reverse_shell, socket};
 use crate::{
-    detect::{Delivery, Incident, Severity},
+    detect::{Delivery, Severity, Snapshot},
     finding::Report,
     model::{
         Account, Cloud, Container, ContainerRuntime, Context, Direction, Endpoint, FileDigest, Pod, Posture, Text,
@@ -71,7 +71,7 @@ fn container(text: &str) -> Container {
 }
 
 /// All that the sensor can know.
-pub(super) fn known(mut incident: Incident) -> Report {
+pub(super) fn known(mut incident: Snapshot) -> Report {
     incident.shell.container = Some(container(""));
     Report {
         context: context(""),
@@ -134,7 +134,7 @@ pub(super) fn largest(filling: &[u8]) -> Report {
     }
 }
 
-fn incident_with_commands(socket: &crate::model::Socket) -> Incident {
+fn incident_with_commands(socket: &crate::model::Socket) -> Snapshot {
     let mut execs = vec![exec(4321, &["bash", "-i"], on(socket, [true; 3]))];
     execs.extend((0..40).map(|at| exec(4400 + at, &["id"], on(socket, [true; 3]))));
     super::incident_of(execs, false)

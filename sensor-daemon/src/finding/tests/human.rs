@@ -4,7 +4,7 @@ use super::{
     host, incident_of, on, report, reverse_shell, socket,
 };
 use crate::{
-    detect::Incident,
+    detect::Snapshot,
     finding::{Report, human},
     model::{Direction, Losses, Text},
 };
@@ -43,7 +43,7 @@ fn golden_lines() {
 
 #[test]
 fn states() {
-    let first_line = |incident: &Incident| -> String { human(&report(incident), false).lines().take(1).collect() };
+    let first_line = |incident: &Snapshot| -> String { human(&report(incident), false).lines().take(1).collect() };
     let mut incident = reverse_shell();
     assert!(first_line(&incident).contains(" CRITICAL NEW "));
     incident.monitoring_ended = true;

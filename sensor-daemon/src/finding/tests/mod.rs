@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::Report;
 use crate::{
-    detect::{Delivery, Engine, Incident, Settings, Severity, World},
+    detect::{Delivery, Engine, Inspector, Settings, Severity, Snapshot},
     model::{
         BootTime, Cgroup, Credentials, Direction, Exec, Executable, Exit, Flow, Holder, Host, Losses, Namespaces,
         Observation, ProcessId, Socket, Stream, Text, samples,
@@ -27,7 +27,7 @@ use crate::{
 /// Nobody holds anything.
 struct Nobody;
 
-impl World for Nobody {
+impl Inspector for Nobody {
     fn holds_socket(&self, _: ProcessId, _: u64) -> bool {
         false
     }
@@ -45,7 +45,7 @@ impl World for Nobody {
     }
 }
 
-pub(crate) fn report(incident: &Incident) -> Report {
+pub(crate) fn report(incident: &Snapshot) -> Report {
     Report::new(incident.clone(), &host(), losses())
 }
 
@@ -120,7 +120,7 @@ fn on(socket: &Socket, which: [bool; 3]) -> [Stream; 3] {
 }
 
 /// The last snapshot after these execs, and after the first one's exit if `ended`.
-fn incident_of(execs: Vec<Exec>, ended: bool) -> Incident {
+fn incident_of(execs: Vec<Exec>, ended: bool) -> Snapshot {
     let mut engine = Engine::new(Settings {
         min_severity: Severity::Low,
         ..Settings::default()
@@ -149,7 +149,7 @@ fn incident_of(execs: Vec<Exec>, ended: bool) -> Incident {
     out.pop().unwrap()
 }
 
-pub(crate) fn reverse_shell() -> Incident {
+pub(crate) fn reverse_shell() -> Snapshot {
     let socket = socket(Direction::Outbound);
     incident_of(vec![exec(4321, &["bash", "-i"], on(&socket, [true; 3]))], false)
 }

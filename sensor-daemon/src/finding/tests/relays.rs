@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{exec, report, scc::written, socket};
 use crate::{
-    detect::{Delivery, Engine, Incident, Settings, Severity, World},
+    detect::{Delivery, Engine, Inspector, Settings, Severity, Snapshot},
     finding::{describe::sentence, human},
     model::{
         BootTime, Descriptor, Direction, Endpoint, Exec, Flow, Holder, Observation, ProcessId, Program, ProgramKind,
@@ -17,7 +17,7 @@ const NULL: Stream = Stream::Other;
 /// These are all processes, and this is what any flow has delivered.
 struct Machine(Vec<Holder>, Delivery);
 
-impl World for Machine {
+impl Inspector for Machine {
     fn holds_socket(&self, _: ProcessId, _: u64) -> bool {
         true
     }
@@ -72,7 +72,7 @@ fn peer() -> Stream {
 }
 
 /// The last snapshot, some time after the execs.
-fn seen(execs: Vec<Exec>, machine: &Machine) -> Incident {
+fn seen(execs: Vec<Exec>, machine: &Machine) -> Snapshot {
     let mut engine = Engine::new(Settings {
         min_severity: Severity::Low,
         ..Settings::default()
@@ -86,7 +86,7 @@ fn seen(execs: Vec<Exec>, machine: &Machine) -> Incident {
 }
 
 /// `nc … <pipe | sh >fifo`, with a `cat` between FIFO and shell.
-pub(super) fn chain() -> Incident {
+pub(super) fn chain() -> Snapshot {
     let machine = Machine(
         vec![
             holder(12, "nc", &[(0, pipe(55)), (1, fifo(1234)), (3, peer())]),
@@ -98,7 +98,7 @@ pub(super) fn chain() -> Incident {
 }
 
 /// `curl … | bash`.
-pub(super) fn downloaded() -> Incident {
+pub(super) fn downloaded() -> Snapshot {
     let machine = Machine(
         vec![holder(12, "curl", &[(1, pipe(66)), (5, peer())])],
         Delivery::Nothing,
@@ -107,7 +107,7 @@ pub(super) fn downloaded() -> Incident {
 }
 
 /// A shell on a terminal whose master a general program holds.
-pub(super) fn terminal(delivered: Delivery) -> Incident {
+pub(super) fn terminal(delivered: Delivery) -> Snapshot {
     let slave = Stream::Terminal {
         device: 136 << 20,
         inode: 3,
@@ -135,7 +135,7 @@ pub(super) fn terminal(delivered: Delivery) -> Incident {
 }
 
 /// A command of a program that holds a connection.
-pub(super) fn popped(severity: Severity) -> Incident {
+pub(super) fn popped(severity: Severity) -> Snapshot {
     let mut socket = socket(Direction::Outbound);
     socket.parent_fd = Some(5);
     let commands = [4321, 4330].map(|pid| {

@@ -2,13 +2,13 @@ use serde_json::Value;
 
 use super::{exec, host, incident_of, on, relays, report, reverse_shell, socket};
 use crate::{
-    detect::Incident,
+    detect::Snapshot,
     finding::{LINE_MAX, Report, finding_id, json, scc},
     model::{Direction, Endpoint, Host, Losses, Text, Transport},
 };
 
 /// The line, and what it says; it has to be one line within its bound.
-pub(super) fn written(incident: &Incident) -> Value {
+pub(super) fn written(incident: &Snapshot) -> Value {
     let line = json::line(&scc(&report(incident)));
     assert!(line.len() <= LINE_MAX, "{} bytes", line.len());
     assert!(!line.contains('\n'));

@@ -22,7 +22,7 @@ pub use self::{
     writer::{Recorder, RecordingWorld},
 };
 use crate::{
-    detect::{Delivery, Engine, Incident, World},
+    detect::{Delivery, Engine, Inspector, Snapshot},
     model::{BootTime, Flow, Holder, Host, Losses, Observation, ProcessId, Stream},
 };
 
@@ -67,14 +67,14 @@ impl Turn {
             Self::Observe(Observation::Exit(exit)) => exit.time,
             Self::Observe(Observation::SocketClosed(closed)) => closed.time,
             Self::Observe(Observation::Connect(act) | Observation::Moved(act)) => act.time,
-            Self::Observe(Observation::LookAgain(time) | Observation::RunsMissed(time))
+            Self::Observe(Observation::Rescan(time) | Observation::RunsMissed(time))
             | Self::Tick(time)
             | Self::Finish(time) => *time,
         }
     }
 
     /// Lets it happen.
-    pub fn happen(self, engine: &mut Engine, world: &dyn World) -> Vec<Incident> {
+    pub fn happen(self, engine: &mut Engine, world: &dyn Inspector) -> Vec<Snapshot> {
         match self {
             Self::Observe(observation) => engine.observe(observation, world),
             Self::Tick(now) => engine.tick(now, world),

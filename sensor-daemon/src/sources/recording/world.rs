@@ -10,7 +10,7 @@ use std::{
 
 use super::{Answer, Question, RecordedTurn, Turn};
 use crate::{
-    detect::{Delivery, World},
+    detect::{Delivery, Inspector},
     model::{BootTime, Flow, Holder, Observation, ProcessId, Stream, Text},
 };
 
@@ -75,7 +75,7 @@ impl RecordedWorld {
     }
 }
 
-impl World for RecordedWorld {
+impl Inspector for RecordedWorld {
     fn holds_socket(&self, process: ProcessId, inode: u64) -> bool {
         let mut released = self.released.borrow_mut();
         match self.ask(&Question::HoldsSocket(process, inode)) {

@@ -13,7 +13,7 @@ use tracing::warn;
 
 use super::{Header, Line, Turn, VERSION};
 use crate::{
-    detect::{Delivery, Engine, Severity, World},
+    detect::{Delivery, Engine, Inspector, Severity},
     model::{BootTime, Flow, Holder, Host, Losses, ProcessId, Stream, Text},
 };
 
@@ -87,7 +87,7 @@ impl Recorder {
     }
 
     /// A world that answers as `world` does, with every answer noted.
-    pub fn watching<'a>(&'a self, world: &'a dyn World) -> RecordingWorld<'a> {
+    pub fn watching<'a>(&'a self, world: &'a dyn Inspector) -> RecordingWorld<'a> {
         RecordingWorld { recorder: self, world }
     }
 
@@ -122,10 +122,10 @@ impl Recorder {
 /// Answers as another world does, and notes it.
 pub struct RecordingWorld<'a> {
     recorder: &'a Recorder,
-    world: &'a dyn World,
+    world: &'a dyn Inspector,
 }
 
-impl World for RecordingWorld<'_> {
+impl Inspector for RecordingWorld<'_> {
     fn holds_socket(&self, process: ProcessId, inode: u64) -> bool {
         let answer = self.world.holds_socket(process, inode);
         self.recorder.put(&Line::HoldsSocket { process, inode, answer });

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    detect::{Delivery, Engine, Settings, Severity, World},
+    detect::{Delivery, Engine, Inspector, Settings, Severity},
     finding::{Report, scc},
     model::{
         Act, Ancestor, BootTime, Credentials, Descriptor, Direction, Endpoint, Exec, Exit, Flow, Holder, Host, Losses,
@@ -123,7 +123,7 @@ fn exec(random: &Random, time: BootTime) -> Observation {
 /// Answers anything, each time anew.
 struct Whim<'a>(&'a Random);
 
-impl World for Whim<'_> {
+impl Inspector for Whim<'_> {
     fn holds_socket(&self, _: ProcessId, _: u64) -> bool {
         self.0.below(2) == 0
     }
@@ -219,7 +219,7 @@ pub(super) fn recorded(seed: u64, turns: usize, min_severity: Severity) -> (Vec<
         };
         recorder.turn(&turn, &engine);
         let due = turn.happen(&mut engine, &recorder.watching(&Whim(&random)));
-        engine.take_wishes();
+        engine.take_requests();
         if due.is_empty() {
             continue;
         }
@@ -250,7 +250,7 @@ pub(super) fn replayed(recording: &[u8], min_severity: Severity) -> (Vec<String>
         for incident in turn.turn.happen(&mut engine, &world) {
             lines.push(serde_json::to_string(&scc(&Report::new(incident, &host, losses))).unwrap());
         }
-        engine.take_wishes();
+        engine.take_requests();
     }
     (lines, world.unanswered())
 }

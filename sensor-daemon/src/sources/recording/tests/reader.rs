@@ -138,7 +138,7 @@ fn any_byte_may_be_wrong() {
                         serde_json::to_string(&scc(&report)).unwrap();
                         told += usize::from(!human(&report, false).contains('\x1b'));
                     }
-                    engine.take_wishes();
+                    engine.take_requests();
                 }
                 Ok(None) => break,
                 Err(_) => {

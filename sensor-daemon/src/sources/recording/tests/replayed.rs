@@ -2,7 +2,7 @@
 
 use super::build::{recorded, replayed};
 use crate::{
-    detect::{Delivery, Engine, Settings, Severity, World as _},
+    detect::{Delivery, Engine, Inspector as _, Settings, Severity},
     model::{BootTime, Exit, Flow, Holder, Observation, ProcessId, Program, Stream},
     sources::recording::{Answer, Question, Reader, RecordedTurn, RecordedWorld, Turn},
 };

@@ -7,7 +7,7 @@ use crate::model::{BootTime, ProcessId, Socket};
 
 use super::{
     EndReason,
-    tracked::{Role, Ties, Tracked},
+    incident::{Incident, Role, Ties},
 };
 
 /// Most incidents open at a time.
@@ -21,9 +21,9 @@ pub(super) const ENDED_KEPT: u64 = 600 * 1_000_000_000;
 pub(super) type Key = u64;
 
 #[derive(Debug, Default)]
-pub(super) struct Books {
+pub(super) struct Index {
     /// Open ones and those that ended a short while ago.
-    incidents: HashMap<Key, Tracked>,
+    incidents: HashMap<Key, Incident>,
     next_key: Key,
     open: usize,
     /// Socket inode number to the incident that it belongs to, or belonged to last.
@@ -34,12 +34,12 @@ pub(super) struct Books {
     ended: VecDeque<(BootTime, Key)>,
 }
 
-impl Books {
-    pub(super) fn get(&self, key: Key) -> Option<&Tracked> {
+impl Index {
+    pub(super) fn get(&self, key: Key) -> Option<&Incident> {
         self.incidents.get(&key)
     }
 
-    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Tracked> {
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Incident> {
         self.incidents.get_mut(&key)
     }
 
@@ -55,7 +55,7 @@ impl Books {
         keys
     }
 
-    pub(super) fn insert(&mut self, incident: Tracked) -> Key {
+    pub(super) fn insert(&mut self, incident: Incident) -> Key {
         let key = self.next_key;
         self.next_key += 1;
         self.incidents.insert(key, incident);
@@ -92,7 +92,7 @@ impl Books {
             .range((process, Key::MIN)..=(process, Key::MAX))
             .rev()
             .map(|&(_, key)| key)
-            .find(|key| self.incidents.get(key).is_some_and(Tracked::is_active))
+            .find(|key| self.incidents.get(key).is_some_and(Incident::is_active))
     }
 
     /// An incident that a process is tied to; the tie is cut.
@@ -135,7 +135,7 @@ impl Books {
             {
                 // Of two open incidents that meet in one exec, each keeps its own socket. An ended one loses it, and
                 // with it the way to begin again: no socket may lead to two.
-                if self.incidents.get(&owner).is_some_and(Tracked::is_active) {
+                if self.incidents.get(&owner).is_some_and(Incident::is_active) {
                     continue;
                 }
                 self.forget_sockets(owner);
@@ -208,7 +208,7 @@ impl Books {
     }
 
     /// Takes an incident out of the books.
-    pub(super) fn remove(&mut self, key: Key) -> Option<Tracked> {
+    pub(super) fn remove(&mut self, key: Key) -> Option<Incident> {
         self.forget_sockets(key);
         let mut incident = self.incidents.remove(&key)?;
         if let Some(deadline) = incident.deadline {
@@ -249,7 +249,10 @@ impl Books {
     /// Panics where the indexes are out of step or beyond their bounds.
     #[cfg(test)]
     pub(super) fn check(&self) {
-        use super::tracked::{COMMANDS_MAX, PROCESSES_MAX, SOCKETS_MAX};
+        use super::{
+            commands::COMMANDS_MAX,
+            incident::{PROCESSES_MAX, SOCKETS_MAX},
+        };
 
         let open: Vec<Key> = self
             .keys()
