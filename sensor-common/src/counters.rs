@@ -1,5 +1,5 @@
-//! Per-CPU counters that the kernel side keeps. Losses are first-class numbers: user space adds the CPUs up and shows
-//! them in findings and in diagnostics.
+//! Counters that the kernel side keeps for each CPU. All of them count losses. User space adds the CPUs up and shows the
+//! sums in findings and in diagnostics.
 
 #[cfg(feature = "user")]
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -9,10 +9,6 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 #[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Execs that the exec program looked at.
-    pub execs_seen: u64,
-    /// Records handed to the ring buffer.
-    pub records_sent: u64,
     /// Records lost because the ring buffer was full.
     pub ring_full: u64,
     /// Execs whose descriptor table could not be read; such an exec is not judged.
@@ -37,8 +33,6 @@ impl Counters {
     pub fn add(&mut self, other: &Self) {
         // Exhaustive, so that a new counter can't be forgotten.
         let Self {
-            execs_seen,
-            records_sent,
             ring_full,
             read_failed_streams,
             read_failed_socket,
@@ -47,8 +41,6 @@ impl Counters {
             tracking_full,
             stage_missing,
         } = other;
-        self.execs_seen += execs_seen;
-        self.records_sent += records_sent;
         self.ring_full += ring_full;
         self.read_failed_streams += read_failed_streams;
         self.read_failed_socket += read_failed_socket;

@@ -105,7 +105,7 @@ pub mod process_mark {
 #[cfg_attr(feature = "user", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProcessMark {
-    /// Nanoseconds since boot at which it started, in whole ticks of 10 ms; tells a reused number.
+    /// When it started, in ticks of [`TICK_NS`] since boot; tells a reused number.
     pub start_ticks: u64,
     /// Bits of [`process_mark`].
     pub flags: u32,
@@ -130,7 +130,7 @@ pub struct FileKey {
     pub reserved: u32,
 }
 
-/// What a file was found to be: a value of the map `FILES`.
+/// What a file was found to be: [`ProgramFile::kind`](crate::first_argument::ProgramFile::kind).
 pub mod file_kind {
     /// Nothing is known yet.
     pub const UNKNOWN: u32 = 0;
@@ -184,7 +184,7 @@ pub struct RecordHeader {
 pub struct StreamRecord {
     /// One of [`stream_kind`].
     pub kind: u32,
-    /// `st_rdev` of a character device in the kernel's internal form (major << 20 | minor).
+    /// `st_rdev` of a character device in the kernel's internal form ([`device`](crate::device)).
     pub rdev: u32,
     /// Inode number; for a socket or pipe the one that `/proc/PID/fd` shows.
     pub inode: u64,
@@ -215,7 +215,7 @@ pub struct StreamRecord {
     pub local_addr: [u8; 16],
     /// Like `local_addr`.
     pub remote_addr: [u8; 16],
-    /// `TCP_*` states of `include/net/tcp_states.h`, which other transports use too.
+    /// One of [`tcp_state`](crate::tcp_state), which other transports use too.
     pub state: u8,
     /// One of [`direction`].
     pub direction: u8,
@@ -223,6 +223,32 @@ pub struct StreamRecord {
     pub port_bound: u8,
     /// Whether the descriptor is open for reading (1) and writing (2).
     pub mode: u8,
+}
+
+impl StreamRecord {
+    /// A closed descriptor.
+    pub const EMPTY: Self = Self {
+        kind: stream_kind::CLOSED,
+        rdev: 0,
+        inode: 0,
+        cookie: 0,
+        bytes_received: 0,
+        bytes_sent: 0,
+        peer_inode: 0,
+        netns: 0,
+        fs_dev: 0,
+        parent_fds: [0; PARENT_FDS_MAX / 64],
+        protocol: 0,
+        socket_type: 0,
+        local_port: 0,
+        remote_port: 0,
+        local_addr: [0; 16],
+        remote_addr: [0; 16],
+        state: 0,
+        direction: 0,
+        port_bound: 0,
+        mode: 0,
+    };
 }
 
 /// A process above the one that exec'd.

@@ -1,18 +1,18 @@
-//! Who connects: remembered, so that what it executes is looked at; reported if it may relay for a piped shell, or if
-//! the connection is one of its own standard streams. And whose streams become a connection later.
+//! Processes that connect. Such a process is marked, so that what it executes is looked at. It is reported if it may relay
+//! for a piped shell, or if the connection is one of its own standard streams. A process that makes a connection one of its
+//! standard streams later is reported as well.
 
-use sensor_common::record::{KIND_CONNECT, KIND_MOVED, process_mark, stream_kind};
+use sensor_common::record::{KIND_CONNECT, KIND_MOVED, StreamRecord, process_mark, stream_kind};
 
 use crate::{
-    exec::EMPTY_STREAM,
     kernel::{Current, File, Sock},
     maps, recent, streams,
 };
 
-/// The current process sent its first packet to somebody.
+/// The current process sends the first packet of a connection.
 #[inline(always)]
 pub fn began(sock: Sock) {
-    recent::forget();
+    recent::invalidate();
     let current = Current::get();
     let (tgid, start_ns) = (current.tgid(), current.start_ns());
     let mut relays = maps::marks(tgid, start_ns) & process_mark::NEIGHBOUR != 0;
@@ -46,13 +46,13 @@ fn is_socket(file: File, sock: Sock) -> bool {
         && matches!(file.socket(), Ok(Some(own)) if own.address() == sock.address())
 }
 
-/// Whether it is a stream of a piped shell too, or its other end.
+/// Whether this file, or its other end, is a stream of a piped shell as well.
 #[inline(always)]
 fn is_suspect(file: File) -> bool {
     if file.0 == 0 || !streams::is_piped(file.file_type()) {
         return false;
     }
-    let mut stream = EMPTY_STREAM;
+    let mut stream = StreamRecord::EMPTY;
     streams::describe(file, &mut stream).is_ok()
         && matches!(stream.kind, stream_kind::PIPE | stream_kind::FIFO | stream_kind::UNIX)
         && maps::is_suspect(stream.inode)

@@ -1,13 +1,12 @@
-//! The iterator over all open files: answers "who holds the other end, and which sockets does it hold" at once and for
-//! the whole machine, when user space asks.
+//! The iterator over all open files of the machine. User space runs it to learn which process holds the other end of a
+//! stream, and which sockets that process holds.
 
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::bpf_seq_write;
-use sensor_common::record::{OpenFileRecord, stream_kind};
+use sensor_common::record::{OpenFileRecord, StreamRecord, stream_kind};
 
 use crate::{
-    exec::EMPTY_STREAM,
     kernel::{self, Operations, Task, TypedFile, seq_of_iterator},
     maps, streams,
 };
@@ -34,12 +33,12 @@ pub struct TaskFileContext {
 pub fn write(ctx: *const TaskFileContext) {
     // SAFETY: the kernel's context for this kind of program; the verifier checks each access.
     let (meta, task, fd, file) = unsafe { ((*ctx).meta, (*ctx).task, (*ctx).fd, (*ctx).file) };
-    // The last call of a run has neither.
+    // The last call of a run has neither a task nor a file.
     if task.is_null() || file.is_null() {
         return;
     }
     let (task, file) = (Task::from_context(task), TypedFile::from_context(file));
-    let mut stream = EMPTY_STREAM;
+    let mut stream = StreamRecord::EMPTY;
     match kernel::operations(file.operations()) {
         Operations::Plain => return,
         // Most of what is open on a busy machine.

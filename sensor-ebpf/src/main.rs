@@ -1,11 +1,14 @@
-//! The kernel side: entry points only, named within the 15 bytes that the kernel keeps of a name. `exec` builds the record
-//! of an exec, `piped` chooses among execs on pipes, `recent` remembers what it found, `connect` looks at who connects, `files`
-//! lists open files, `wire` samples connections, `streams` classifies descriptors, `path` walks dentries, `tail` appends, `maps`
-//! holds what is shared with user space, `kernel` is the one room for unsafe memory access.
+//! The kernel side. This file holds the entry points, whose names have at most the 15 bytes that the kernel keeps.
 //!
-//! Everything here has to pass the verifier of Linux 5.10, so loops have constant bounds, long-lived values stay in map
-//! memory rather than in registers (a state that differs only in a scalar's range is verified again), and helpers are
-//! those of 5.8 or older.
+//! - `exec` decides whether an exec matters and describes its process; `piped` chooses among execs on pipes; `program`
+//!   describes the program and sends the record; `tail` appends to it, `path` walks dentries.
+//! - `connect` looks at processes that connect, `files` lists open files, `wire` samples connections.
+//! - `streams` classifies descriptors, `recent` is a negative cache, `maps` holds what is shared with user space.
+//! - `kernel` is the one room for reads of kernel memory.
+//!
+//! Everything here has to pass the verifier of Linux 5.10. So loops have constant bounds, helpers are those of 5.8 or
+//! older, and long-lived values stay in map memory: the verifier would follow a register anew for each range of its value.
+//! No program calls a function of its own, for which reason every function is `#[inline(always)]`.
 #![no_std]
 #![no_main]
 
@@ -16,6 +19,7 @@ mod kernel;
 mod maps;
 mod path;
 mod piped;
+mod program;
 mod recent;
 mod streams;
 mod tail;
@@ -25,7 +29,10 @@ use aya_ebpf::{
     macros::{btf_tracepoint, cgroup_skb, fentry},
     programs::{BtfTracePointContext, FEntryContext, SkBuffContext},
 };
-use sensor_common::record::direction;
+use sensor_common::{
+    record::direction,
+    tcp_state::{CLOSE, ESTABLISHED, SYN_RECV, SYN_SENT},
+};
 
 use crate::kernel::{Bprm, File, Sock, Task};
 
@@ -42,15 +49,15 @@ fn exec_streams(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Called as the tail of `exec_streams` with the same arguments, when a stream is a pipe, a terminal or a UNIX socket; not
-/// attached. So are the stages below.
+/// Called as the tail of `exec_streams` when a stream is a pipe, a terminal or a UNIX socket. A tail gets its caller's
+/// arguments and is not attached to anything.
 #[btf_tracepoint(function = "sched_process_exec")]
 fn exec_piped(ctx: BtfTracePointContext) -> i32 {
     piped::consider(&ctx, Task::from_context(ctx.arg(0)), Bprm::from_context(ctx.arg(2)));
     0
 }
 
-/// Called as the tail of `exec_streams` or `exec_piped`.
+/// Called as the tail of `exec_streams` or of `exec_piped`.
 #[btf_tracepoint(function = "sched_process_exec")]
 fn exec_process(ctx: BtfTracePointContext) -> i32 {
     exec::describe_process(&ctx, Task::from_context(ctx.arg(0)));
@@ -67,7 +74,7 @@ fn exec_held(ctx: BtfTracePointContext) -> i32 {
 /// Called as the tail of `exec_held`.
 #[btf_tracepoint(function = "sched_process_exec")]
 fn exec_program(ctx: BtfTracePointContext) -> i32 {
-    exec::describe_program(&ctx, Task::from_context(ctx.arg(0)), Bprm::from_context(ctx.arg(2)));
+    program::describe(&ctx, Task::from_context(ctx.arg(0)), Bprm::from_context(ctx.arg(2)));
     0
 }
 
@@ -96,23 +103,17 @@ fn process_exit(ctx: BtfTracePointContext) -> i32 {
 /// ```
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn socket_state(ctx: BtfTracePointContext) -> i32 {
-    // include/net/tcp_states.h; a part of the user-space interface since `struct tcp_info`.
-    const ESTABLISHED: i32 = 1;
-    const SYN_SENT: i32 = 2;
-    const SYN_RECV: i32 = 3;
-    const CLOSE: i32 = 7;
-
     let sock = Sock::from_context(ctx.arg(0));
     let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
-    match (old, new) {
+    match (old as u8, new as u8) {
         (_, SYN_SENT) => {
             maps::set_direction(sock, direction::OUTBOUND);
             connect::began(sock);
         }
-        // A simultaneous open passes here too, after SYN_SENT: the first word stands.
+        // A simultaneous open passes here too, after SYN_SENT: the first direction stands.
         (SYN_RECV, ESTABLISHED) => {
             maps::set_direction_if_unset(sock, direction::INBOUND);
-            recent::forget();
+            recent::invalidate();
         }
         (_, CLOSE) => maps::socket_closed(sock),
         _ => {}
@@ -134,7 +135,7 @@ fn stream_moved(ctx: FEntryContext) -> i32 {
 
 /// Called for every open file of every process when user space reads the iterator, and once more at the end of it.
 ///
-/// aya has no macro for iterators: this is what its others expand to.
+/// The context is quoted at [`files::TaskFileContext`]. aya has no macro for iterators; this is how its other macros expand.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task_file")]
 fn open_files(ctx: *const files::TaskFileContext) -> i32 {
@@ -142,8 +143,14 @@ fn open_files(ctx: *const files::TaskFileContext) -> i32 {
     0
 }
 
-/// Called for every packet that a socket below the cgroup is about to be given (`sk_filter`), the network header first.
-/// Lets all of them pass.
+/// Called for every packet that a socket below the cgroup is about to be given. The packet begins with its network header.
+/// Lets every packet pass.
+///
+/// ```c
+/// // net/core/filter.c, 4.10 to 7.3: sk_filter_trim_cap() calls BPF_CGROUP_RUN_PROG_INET_INGRESS(sk, skb)
+/// // include/uapi/linux/bpf.h: the context
+/// struct __sk_buff
+/// ```
 #[cgroup_skb(ingress)]
 fn wire(ctx: SkBuffContext) -> i32 {
     const PASS: i32 = 1;

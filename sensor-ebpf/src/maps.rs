@@ -1,24 +1,26 @@
-//! What the kernel side keeps and shares: the ring buffer, counters, scratch memory, and who is being followed.
+//! The maps that the kernel side shares with user space or between its programs: the ring buffer, counters, scratch
+//! memory, and the tables of followed processes and sockets. What one CPU remembers for some milliseconds is in `recent`.
 
 use aya_ebpf::{
     bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST},
-    helpers::{bpf_get_smp_processor_id, bpf_jiffies64, bpf_ktime_get_boot_ns, bpf_skb_load_bytes},
+    helpers::{bpf_get_smp_processor_id, bpf_skb_load_bytes},
     macros::map,
     maps::{HashMap, LruHashMap, PerCpuArray, ProgramArray, RingBuf},
     programs::{BtfTracePointContext, SkBuffContext},
 };
 use sensor_common::{
     counters::Counters,
+    first_argument::{LOOK, ProgramFile},
     record::{
         self, ExecRecord, ExitRecord, FileKey, HELD_MAX, ProcessMark, ProcessRecord, RecordHeader, SocketCloseRecord,
         StreamRecord, TAIL_MAX, TICK_NS, direction, file_kind, process_mark,
     },
+    stage::Stage,
+    wire::{FlowKey, Sample},
 };
 
-use sensor_common::wire::{FlowKey, Sample};
-
 use crate::{
-    kernel::{File, Path, Sock},
+    kernel::{File, Path, Sock, now},
     recent,
 };
 
@@ -41,16 +43,16 @@ static TRACKED: HashMap<u32, u64> = HashMap::with_max_entries(2048, 0);
 #[map]
 static WATCHED: HashMap<u64, u64> = HashMap::with_max_entries(8192, 0);
 
-/// Who opened each connection since the sensor started: address -> `direction`. The least recently used entry gives
-/// way on a host with more connections; such a socket's direction is then unknown.
+/// Who opened each connection since the sensor started: address -> `direction`. On a host with more connections the
+/// least recently used entry is evicted; the direction of its socket is then unknown.
 #[map]
 static DIRECTIONS: LruHashMap<u64, u8> = LruHashMap::with_max_entries(32768, 0);
 
-/// What is known of processes: process id -> mark. What was not used for longest gives way.
+/// What is known of processes: process id -> mark. The least recently used entry is evicted.
 #[map]
 static MARKS: LruHashMap<u32, ProcessMark> = LruHashMap::with_max_entries(8192, 0);
 
-/// What executed files were found to be: file -> `file_kind`. User space fills it.
+/// What executed files were found to be: file -> word of `ProgramFile`. User space fills it.
 #[map]
 static FILES: LruHashMap<FileKey, u32> = LruHashMap::with_max_entries(4096, 0);
 
@@ -84,7 +86,7 @@ pub struct Scratch {
     /// What they are.
     pub held: [StreamRecord; HELD_MAX],
     /// The beginning of the arguments.
-    pub argv_start: [u8; ARGV_LOOK],
+    pub argv_start: [u8; LOOK],
 }
 
 /// Kept together: each cache line that the first stages touch costs as much as all that they compute.
@@ -104,23 +106,11 @@ pub struct Handover {
     pub held_count: u32,
 }
 
-/// Bytes of the arguments that the kernel side looks at itself. A power of two.
-pub const ARGV_LOOK: usize = 128;
-
-/// The programs that the exec program goes on to.
+/// The programs that the exec program goes on to, by `Stage`. User space fills it.
 #[map]
-static STAGES: ProgramArray = ProgramArray::with_max_entries(4, 0);
+static STAGES: ProgramArray = ProgramArray::with_max_entries(Stage::COUNT, 0);
 
-/// Index into `STAGES`; user space fills it in this order.
-#[derive(Clone, Copy)]
-pub enum Stage {
-    ConsiderPiped = 0,
-    DescribeProcess = 1,
-    DescribeHeld = 2,
-    DescribeProgram = 3,
-}
-
-/// Goes on with another program and does not come back; an empty slot loses the record, and is counted.
+/// Goes on with another program and does not return. An empty slot loses the record; the loss is counted.
 #[inline(always)]
 pub fn next_stage(ctx: &BtfTracePointContext, stage: Stage) {
     // SAFETY: the programs in the array were loaded for the same tracepoint.
@@ -146,9 +136,13 @@ pub fn count(change: impl FnOnce(&mut Counters)) {
 
 #[inline(always)]
 pub fn header(kind: u32) -> RecordHeader {
-    // SAFETY: helpers without arguments.
-    let (cpu, time_ns) = unsafe { (bpf_get_smp_processor_id(), bpf_ktime_get_boot_ns()) };
-    RecordHeader { kind, cpu, time_ns }
+    // SAFETY: a helper without arguments.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    RecordHeader {
+        kind,
+        cpu,
+        time_ns: now(),
+    }
 }
 
 /// Sends the record that lies in `scratch`, with its tail.
@@ -164,18 +158,14 @@ pub fn send_exec(scratch: *mut Scratch) {
         let bytes = core::slice::from_raw_parts(scratch.cast::<u8>(), size);
         EVENTS.output::<[u8]>(bytes, 0).is_ok()
     };
-    sent_or_lost(sent);
+    count_if_lost(sent);
 }
 
 #[inline(always)]
-fn sent_or_lost(sent: bool) {
-    count(|counters| {
-        if sent {
-            counters.records_sent += 1;
-        } else {
-            counters.ring_full += 1;
-        }
-    });
+fn count_if_lost(sent: bool) {
+    if !sent {
+        count(|counters| counters.ring_full += 1);
+    }
 }
 
 /// Asks for a record at the end of this process.
@@ -186,7 +176,7 @@ pub fn track_process(tgid: u32, start_ns: u64) {
     }
 }
 
-/// Reports the end of a process, if anybody asked for it.
+/// Reports the end of a process, if `track_process` or user space asked for it.
 #[inline(always)]
 pub fn process_ended(tgid: u32, status: u32) {
     // SAFETY: the value is copied at once; entries of this map are never reused while a program reads them.
@@ -200,14 +190,15 @@ pub fn process_ended(tgid: u32, status: u32) {
         tgid,
         status,
     };
-    sent_or_lost(EVENTS.output::<ExitRecord>(&exit, 0).is_ok());
+    count_if_lost(EVENTS.output::<ExitRecord>(&exit, 0).is_ok());
 }
 
-/// What a file was found to be.
+/// Returns what user space found a file to be.
 #[inline(always)]
-pub fn file_kind(key: &FileKey) -> u32 {
+pub fn program_file(key: &FileKey) -> ProgramFile {
     // SAFETY: the value is copied at once; a torn word does not exist.
-    unsafe { FILES.get(key) }.copied().unwrap_or(file_kind::UNKNOWN)
+    let word = unsafe { FILES.get(key) }.copied();
+    ProgramFile::from_word(word.unwrap_or(file_kind::UNKNOWN))
 }
 
 /// Bits of `process_mark` of a process.
@@ -232,18 +223,18 @@ pub fn mark(tgid: u32, start_ns: u64, flags: u32) {
         };
         let _ = MARKS.insert(tgid, mark, u64::from(BPF_ANY));
         if flags & process_mark::SESSION != 0 {
-            recent::forget();
+            recent::invalidate();
         }
     }
 }
 
-/// As `/proc` counts time, so that user space can name a process in the same way.
+/// Converts to the ticks in which `/proc` counts time, so that user space can build the mark of a process too.
 #[inline(always)]
 fn ticks(start_ns: u64) -> u64 {
     start_ns / TICK_NS
 }
 
-/// Takes note of what a piped shell has for a stream.
+/// Remembers the pipe or UNIX socket that a piped shell has for a stream.
 #[inline(always)]
 pub fn suspect(inode: u64) {
     let _ = SUSPECTS.insert(inode, 1, u64::from(BPF_ANY));
@@ -264,16 +255,16 @@ pub fn send_process(kind: u32, tgid: u32, start_ns: u64) {
         tgid,
         reserved: 0,
     };
-    sent_or_lost(EVENTS.output::<ProcessRecord>(&record, 0).is_ok());
+    count_if_lost(EVENTS.output::<ProcessRecord>(&record, 0).is_ok());
 }
 
-/// Where to keep what this flow delivers, if it is watched.
+/// Returns where to keep what this flow delivers, if the flow is watched.
 #[inline(always)]
 pub fn sample(flow: &FlowKey) -> Option<*mut Sample> {
     SAMPLES.get_ptr_mut(flow)
 }
 
-/// Copies `length` bytes of a packet; whether it had them.
+/// Copies `length` bytes of a packet; returns whether the packet had them.
 ///
 /// # Safety
 /// `destination` has room for `length` bytes, and the verifier can see that.
@@ -281,20 +272,6 @@ pub fn sample(flow: &FlowKey) -> Option<*mut Sample> {
 pub unsafe fn load_packet(ctx: &SkBuffContext, offset: u32, destination: *mut u8, length: u32) -> bool {
     // SAFETY: as the caller vouches; the helper checks the packet's length.
     unsafe { bpf_skb_load_bytes(ctx.skb.skb.cast(), offset, destination.cast(), length) == 0 }
-}
-
-/// Nanoseconds since boot.
-#[inline(always)]
-pub fn now() -> u64 {
-    // SAFETY: a helper without arguments.
-    unsafe { bpf_ktime_get_boot_ns() }
-}
-
-/// Ticks of the kernel's clock (`jiffies`): a single load.
-#[inline(always)]
-pub fn tick() -> u64 {
-    // SAFETY: a helper without arguments.
-    unsafe { bpf_jiffies64() }
 }
 
 /// Asks for a record at the end of this socket.
@@ -323,7 +300,7 @@ pub fn direction_of(sock: Sock) -> u8 {
         .unwrap_or(direction::UNKNOWN)
 }
 
-/// Forgets a socket, and reports its end if anybody asked for it.
+/// Forgets a socket, and reports its end if `watch_socket` asked for it.
 #[inline(always)]
 pub fn socket_closed(sock: Sock) {
     let address = sock.address();
@@ -337,5 +314,5 @@ pub fn socket_closed(sock: Sock) {
         header: header(record::KIND_SOCKET_CLOSE),
         inode,
     };
-    sent_or_lost(EVENTS.output::<SocketCloseRecord>(&close, 0).is_ok());
+    count_if_lost(EVENTS.output::<SocketCloseRecord>(&close, 0).is_ok());
 }

@@ -1,19 +1,22 @@
-//! Execs whose streams are pipes, terminals or UNIX sockets: most of a busy machine's. Decides which of them user space
-//! has to hear of, by what can be told here at little cost.
+//! Execs whose streams are pipes, terminals or UNIX sockets, which are most execs of a busy machine. Decides which of them
+//! user space has to hear of, by facts that cost little here:
 //!
-//! - A shell or interpreter that may read its commands from such a stream. What a file is, user space has found out before
-//!   (`FILES`); one that it has not seen yet goes through. A `sh -c …` and a script bring their commands along.
-//! - A command whose parent holds a network connection: it may be what the peer sent. Looked for where one of the two is
-//!   a shell or interpreter, or the parent is known to have connected to somebody.
+//! - A shell or interpreter that may read its commands from such a stream. User space has found out before what a file is
+//!   (`FILES`); a file that it has not seen yet counts as a shell. `sh -c TEXT` and a script bring their commands along.
+//! - A command whose parent holds a network connection, since the peer may have sent it. The connection is looked for if
+//!   the command or its parent is a shell or interpreter, or if the parent is known to have connected.
 //! - A command of a session that user space follows.
 
 use aya_ebpf::programs::BtfTracePointContext;
-use sensor_common::record::{FileKey, HELD_MAX, PARENT_FDS_MAX, StreamRecord, file_kind, process_mark, reason};
+use sensor_common::{
+    first_argument::{LOOK, ProgramFile},
+    record::{FileKey, HELD_MAX, PARENT_FDS_MAX, StreamRecord, file_kind, process_mark, reason},
+    stage::Stage,
+};
 
 use crate::{
-    exec::EMPTY_STREAM,
     kernel::{self, Bprm, File, Files, Task, TypedFile},
-    maps::{self, ARGV_LOOK, Scratch, Stage},
+    maps::{self, Scratch},
     recent, streams,
 };
 
@@ -23,29 +26,29 @@ const LINE: u32 = 8;
 /// What a first look says of an exec.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing speaks for it, as is so with nearly all of them.
-    Nobodys,
+    /// It does not matter. Nearly all execs end here.
+    Drop,
     /// It may be a shell that reads commands.
     Shell,
-    /// It may be that or, by its parent, a command of somebody's.
+    /// It may be a shell that reads commands or, by its parent, a command that a peer sent.
     Child,
 }
 
-/// A first look, as a part of the first stage and all in registers: each cache line that a stage of its own would touch costs as
-/// much as what it computes.
+/// Takes a first look, as a part of the first stage and all in registers. A stage of its own would touch more cache lines,
+/// each of which costs as much as all that is computed here.
 #[inline(always)]
 pub fn glance(task: Task, bprm: Bprm, stdin_is_piped: bool) -> Verdict {
-    if !speaks_for_nobody(task.parent()) {
+    if !is_plain(task.parent()) {
         return Verdict::Child;
     }
     let may_be_shell =
-        stdin_is_piped && bprm.script_name().is_none() && file_kind(bprm.executable()) != file_kind::OTHER;
-    if may_be_shell { Verdict::Shell } else { Verdict::Nobodys }
+        stdin_is_piped && bprm.script_name().is_none() && program_file(bprm.executable()).kind() != file_kind::OTHER;
+    if may_be_shell { Verdict::Shell } else { Verdict::Drop }
 }
 
-/// Whether this parent, the thread that forked, is of no session and has no socket.
+/// Whether this parent, the thread that forked, is of no session and has no socket; see `recent`.
 #[inline(always)]
-fn speaks_for_nobody(parent: Task) -> bool {
+fn is_plain(parent: Task) -> bool {
     let epoch = recent::epoch();
     if recent::is_plain(parent, epoch) {
         return true;
@@ -88,7 +91,7 @@ fn socket_in_embedded(files: Files, sockets: u64, mut open: u64) -> u64 {
     found
 }
 
-/// The same in a table of its own, from entry `first` on.
+/// Like `socket_in_embedded`, for entries of a table that is no part of `files_struct`, from entry `first` on.
 #[inline(always)]
 fn socket_in_table(sockets: u64, mut open: u64, descriptors: u64, first: u32) -> u64 {
     let mut found = kernel::zero();
@@ -115,7 +118,7 @@ pub fn consider(ctx: &BtfTracePointContext, task: Task, bprm: Bprm) {
     // SAFETY: this CPU's map value; no other program uses it meanwhile.
     let handover = unsafe { &mut (*scratch).handover };
     let mut reason = 0;
-    let mut kind = file_kind::UNKNOWN;
+    let mut program = ProgramFile::new(file_kind::UNKNOWN);
     let parent = task.parent();
     let mut connected = false;
     let mut marks = 0;
@@ -128,14 +131,14 @@ pub fn consider(ctx: &BtfTracePointContext, task: Task, bprm: Bprm) {
         reason |= reason::SESSION;
     }
     if connected || shell_is_possible || reason != 0 {
-        kind = file_kind(bprm.executable());
-        if shell_is_possible && kind != file_kind::OTHER && may_read_commands(scratch, task, kind) {
+        program = program_file(bprm.executable());
+        if shell_is_possible && program.kind() != file_kind::OTHER && may_read_commands(scratch, task, program) {
             reason |= reason::PIPED_SHELL;
         }
     }
     if connected
         && (reason != 0
-            || kind != file_kind::OTHER
+            || program.kind() != file_kind::OTHER
             || marks & process_mark::CONNECTED != 0
             || may_be_interpreter(parent))
     {
@@ -143,7 +146,7 @@ pub fn consider(ctx: &BtfTracePointContext, task: Task, bprm: Bprm) {
     }
     if reason != 0 {
         handover.reason = reason;
-        handover.exe_kind = kind;
+        handover.exe_kind = program.kind();
         maps::next_stage(ctx, Stage::DescribeProcess);
     }
 }
@@ -176,7 +179,7 @@ fn describe_one<const INDEX: usize>(scratch: *mut Scratch) {
     if INDEX as u32 >= length {
         return;
     }
-    *held = EMPTY_STREAM;
+    *held = StreamRecord::EMPTY;
     if streams::classify(file, held).is_err() {
         maps::count(|counters| counters.read_failed_socket += 1);
     }
@@ -189,74 +192,50 @@ fn set_parent_fd(held: &mut StreamRecord, fd: u32) {
     held.parent_fds[word] = 1 << (fd & 63);
 }
 
-/// Not for sure if its file has not been seen yet.
+/// Whether this process runs a shell or an interpreter; true if its file has not been seen yet.
 #[inline(always)]
 fn may_be_interpreter(process: Task) -> bool {
     process
         .executable()
-        .is_some_and(|file| file_kind(file) != file_kind::OTHER)
+        .is_some_and(|file| program_file(file).kind() != file_kind::OTHER)
 }
 
-/// What a file was found to be.
+/// Returns what user space found a file to be.
 #[inline(always)]
-fn file_kind(file: TypedFile) -> u32 {
+fn program_file(file: TypedFile) -> ProgramFile {
     let now = file.at_this_moment();
     if recent::is_other(&now) {
-        return file_kind::OTHER;
+        return ProgramFile::new(file_kind::OTHER);
     }
     let mut key = FileKey::default();
     file.key(&mut key);
-    let kind = maps::file_kind(&key);
-    if kind == file_kind::OTHER {
+    let program = maps::program_file(&key);
+    if program.kind() == file_kind::OTHER {
         recent::remember_other(now);
     }
-    kind
+    program
 }
 
-/// Whether the first argument leaves open that commands are read from standard input. User space reads the whole list;
-/// this spares it what a build or a scheduler starts by the thousand.
+/// Whether the arguments leave open that commands are read from standard input. User space reads the whole list; this
+/// spares it what a build or a scheduler starts by the thousand.
 #[inline(always)]
-fn may_read_commands(scratch: *mut Scratch, task: Task, kind: u32) -> bool {
-    if kind == file_kind::UNKNOWN {
-        return true;
-    }
+fn may_read_commands(scratch: *mut Scratch, task: Task, program: ProgramFile) -> bool {
     let (start, end) = task.arguments();
     let mut length = end.saturating_sub(start);
-    if length > ARGV_LOOK as u64 {
-        length = ARGV_LOOK as u64;
+    if length > LOOK as u64 {
+        length = LOOK as u64;
     }
     // SAFETY: a field of this CPU's map value, with room for `length` bytes.
     let (argv, copied) = unsafe {
         let argv = &raw mut (*scratch).argv_start;
         (argv.cast::<u8>(), kernel::copy_user(argv.cast(), length as u32, start))
     };
-    if copied.is_err() {
-        return true;
-    }
-    // SAFETY: the mask keeps it within the array.
-    let byte = |index: usize| unsafe { core::ptr::read_volatile(argv.add(index & (ARGV_LOOK - 1))) };
-    let mut first = 0;
-    for index in 0..ARGV_LOOK - 4 {
-        if byte(index) == 0 {
-            first = index + 1;
-            break;
-        }
-    }
-    // No end of the own name within reach, or no argument after it.
-    if first == 0 || first as u64 >= length {
-        return true;
-    }
-    match (byte(first), byte(first + 1), byte(first + 2)) {
-        // `sh -c`, `python -c`, `python -m`, `perl -e`, `php -r`
-        (b'-', b'c' | b'e' | b'm' | b'r', 0) => kind == file_kind::SHELL && byte(first + 1) != b'c',
-        (b'-' | b'+', ..) => true,
-        // `/dev/stdin` and the like; the applet's name of a multi-call program.
-        (b'/', b'd' | b'p', _) => true,
-        _ => kind == file_kind::MULTICALL,
-    }
+    // SAFETY: the mask keeps the index within the array.
+    let byte = |index: usize| unsafe { core::ptr::read_volatile(argv.add(index & (LOOK - 1))) };
+    copied.is_err() || program.may_read_commands(length as usize, byte)
 }
 
-/// Looks for network connections among the parent's descriptors; whether there are any.
+/// Looks for network connections among the parent's descriptors; returns whether there are any.
 #[inline(always)]
 fn find_connections(scratch: *mut Scratch, parent: Task) -> bool {
     let sockets = kernel::socket_operations();
@@ -293,7 +272,7 @@ fn find_connections(scratch: *mut Scratch, parent: Task) -> bool {
 }
 
 /// Looks at the descriptors from `first` on of which a bit of `open` is set. Copies as many at once as share a cache line.
-/// The program's own `streams`, which most parents share with it, are no connections: else another stage would have it.
+/// The program's own `streams`, which most parents share with it, are no connections: else this stage would not run.
 #[inline(always)]
 fn find_in_table(
     scratch: *mut Scratch,

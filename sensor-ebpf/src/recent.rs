@@ -1,9 +1,11 @@
-//! What was found out a moment ago on this CPU: parents that speak for none of their children's execs, and executed files that are
-//! neither shell nor interpreter. Builds, scripts and pipelines ask the same over and over, and each answer found anew takes several
-//! cache lines that are in no near cache.
+//! A negative cache for each CPU: plain parents, and executed files that are neither shell nor interpreter. A parent is plain
+//! if it is of no session and has no socket, so that its children's execs do not matter on its account. Builds, scripts and
+//! pipelines ask about one parent and one file over and over, and each answer that is found anew takes several cache lines
+//! that are in no near cache.
 //!
-//! What was found of a parent holds until somebody on the machine connects, gets a connection or is marked (the epoch), and for
-//! some ticks at the longest: a UDP socket, or a descriptor that another process passed on, changes no epoch.
+//! An answer about a parent holds until some process on the machine connects, accepts a connection or is marked as part of a
+//! session. Each of these events begins a new epoch. An answer also expires after some ticks, because two events begin no
+//! epoch: a new UDP socket, and a descriptor that another process passed on.
 
 use core::ptr;
 
@@ -12,32 +14,29 @@ use aya_ebpf::{
     maps::{Array, PerCpuArray},
 };
 
-use crate::{
-    kernel::{Momentary, Task},
-    maps,
-};
+use crate::kernel::{Momentary, Task, now, tick};
 
 /// Entries of each kind, a power of two.
 const SLOTS: usize = 32;
-/// How long an answer about a parent holds, in ticks: 8 to 80 ms. Long enough for a build or a pipeline, and no time for somebody
-/// who types.
+/// How long an answer about a parent holds, in ticks of the kernel's clock: 8 to 80 ms. That is long enough for a build or
+/// a pipeline, and too short for a person who types.
 const TICKS_MAX: u64 = 8;
 
 #[map]
 static RECENT: PerCpuArray<Recent> = PerCpuArray::with_max_entries(1, 0);
 
-/// The time at which something last happened that can change an answer. User space sets it as well.
+/// When the current epoch began, in nanoseconds since boot. User space sets it as well.
 #[map]
 static EPOCH: Array<u64> = Array::with_max_entries(1, 0);
 
-/// One CPU's.
+/// The answers of one CPU.
 #[repr(C)]
 pub struct Recent {
     parents: [Answer; SLOTS],
     files: [Momentary; SLOTS],
 }
 
-/// That a parent speaks for nobody.
+/// A parent that was found to be plain.
 #[repr(C)]
 struct Answer {
     /// Address of the thread that forked, and its process number.
@@ -48,16 +47,17 @@ struct Answer {
     until: u64,
 }
 
-/// Ends what was found out so far, on all CPUs. A time, so that two CPUs that do it at once can't leave it as it was.
+/// Begins a new epoch, which invalidates the answers about parents on all CPUs. An epoch is a time and not a count, so that
+/// two CPUs that begin one at once can't leave the old value.
 #[inline(always)]
-pub fn forget() {
+pub fn invalidate() {
     if let Some(epoch) = EPOCH.get_ptr_mut(0) {
         // SAFETY: an aligned word of a map that lives as long as the program.
-        unsafe { ptr::write_volatile(epoch, maps::now()) };
+        unsafe { ptr::write_volatile(epoch, now()) };
     }
 }
 
-/// To be read before what an answer is made of.
+/// Returns the current epoch. Read it before the facts that an answer is made of.
 #[inline(always)]
 pub fn epoch() -> u64 {
     match EPOCH.get_ptr(0) {
@@ -67,18 +67,18 @@ pub fn epoch() -> u64 {
     }
 }
 
-/// Whether this parent was found to speak for nobody. Told by as little of it as can be: most of what it has lies in no near cache.
+/// Whether this parent was found to be plain. Compares as few of its members as possible: most of them lie in no near cache.
 #[inline(always)]
 pub fn is_plain(parent: Task, epoch: u64) -> bool {
     let tgid = u64::from(parent.tgid());
     let Some(answer) = answer(tgid) else { return false };
     // SAFETY: this CPU's map value; no other program uses it meanwhile.
     let answer = unsafe { &*answer };
-    // Its address is a typed pointer, with which the verifier allows comparisons alone.
-    answer.parent == parent.address() && answer.tgid ^ tgid | answer.epoch ^ epoch == 0 && answer.until >= maps::tick()
+    // The address is a typed pointer. The verifier allows comparisons of it and no arithmetic.
+    answer.parent == parent.address() && answer.tgid ^ tgid | answer.epoch ^ epoch == 0 && answer.until >= tick()
 }
 
-/// Remembers that this parent speaks for nobody.
+/// Remembers that this parent is plain.
 #[inline(always)]
 pub fn remember_plain(parent: Task, epoch: u64) {
     let tgid = u64::from(parent.tgid());
@@ -89,7 +89,7 @@ pub fn remember_plain(parent: Task, epoch: u64) {
                 parent: parent.address(),
                 tgid,
                 epoch,
-                until: maps::tick() + TICKS_MAX,
+                until: tick() + TICKS_MAX,
             };
         }
     }
@@ -114,7 +114,7 @@ pub fn is_other(file: &Momentary) -> bool {
     difference == 0
 }
 
-/// Remembers that this file is neither.
+/// Remembers that this file is neither shell nor interpreter.
 #[inline(always)]
 pub fn remember_other(file: Momentary) {
     if let Some(place) = place(&file) {

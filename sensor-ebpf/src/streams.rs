@@ -1,7 +1,11 @@
-//! What a descriptor is. `kinds` is the question asked of every exec on the machine with a stream that is not known to be
-//! plain; the rest runs for the few that it holds for.
+//! What a descriptor is. `kinds` runs for every exec on the machine that has a stream of which the operations do not tell
+//! that it is plain. The rest runs for the few execs that `kinds` finds to matter.
 
-use sensor_common::record::{StreamRecord, stream_kind};
+use sensor_common::{
+    device::{self, PTMX},
+    record::{StreamRecord, stream_kind},
+    tcp_state,
+};
 
 use crate::{
     kernel::{self, Fault, File, FileType, Operations, Sock, TypedFile},
@@ -26,7 +30,7 @@ const S_IFIFO: u16 = 0o010_000;
 // include/uapi/linux/magic.h
 const PIPEFS_MAGIC: u64 = 0x5049_5045;
 
-/// What a standard stream is, as far as every exec is asked.
+/// What a standard stream is, as far as the hot path has to know.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Closed, a file, a device.
@@ -69,26 +73,26 @@ fn kind(file: File, operations: u64) -> Result<Kind, Fault> {
             let Some(sock) = file.socket()? else {
                 return Ok(Kind::Plain);
             };
-            kernel::learn(file, Operations::Socket);
+            kernel::learn(file.operations(), Operations::Socket);
             Ok(match sock.family()? {
                 AF_INET | AF_INET6 | AF_VSOCK => Kind::Network,
                 _ => Kind::Piped,
             })
         }
         S_IFIFO => {
-            kernel::learn(file, Operations::Pipe);
+            kernel::learn(file.operations(), Operations::Pipe);
             Ok(Kind::Piped)
         }
         S_IFREG => {
-            kernel::learn(file, Operations::Plain);
+            kernel::learn(file.operations(), Operations::Plain);
             Ok(Kind::Plain)
         }
         S_IFCHR => {
             let rdev = inode.rdev();
-            if rdev >> 20 == MEMORY_DEVICES {
-                kernel::learn(file, Operations::Plain);
+            if device::is_memory(rdev) {
+                kernel::learn(file.operations(), Operations::Plain);
             }
-            Ok(if is_pseudo_terminal(rdev) {
+            Ok(if device::is_pseudo_terminal(rdev) {
                 Kind::Piped
             } else {
                 Kind::Plain
@@ -103,7 +107,7 @@ fn kind(file: File, operations: u64) -> Result<Kind, Fault> {
 pub fn is_piped(file: FileType) -> bool {
     match file.mode & S_IFMT {
         S_IFIFO | S_IFSOCK => true,
-        S_IFCHR => is_pseudo_terminal(file.rdev),
+        S_IFCHR => device::is_pseudo_terminal(file.rdev),
         _ => false,
     }
 }
@@ -111,16 +115,13 @@ pub fn is_piped(file: FileType) -> bool {
 /// Whether this is a socket with a network peer, or that waits for one's answer.
 #[inline(always)]
 pub fn is_connected(file: File) -> bool {
-    // include/net/tcp_states.h: all states but CLOSE, TIME_WAIT, LISTEN and what comes after them.
-    const CONNECTED: u32 = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 8;
-
     if file.file_type().mode & S_IFMT != S_IFSOCK {
         return false;
     }
     let Ok(Some(sock)) = file.socket() else {
         return false;
     };
-    matches!(sock.family(), Ok(AF_INET | AF_INET6 | AF_VSOCK)) && CONNECTED >> (sock.state() & 31) & 1 != 0
+    matches!(sock.family(), Ok(AF_INET | AF_INET6 | AF_VSOCK)) && tcp_state::has_peer(sock.state())
 }
 
 /// Whether bytes from another process can come through this, or go to one: a pipe, a socket, either side of a
@@ -135,7 +136,7 @@ pub fn carries_bytes(file: File) -> bool {
 #[inline(always)]
 pub fn classify(file: File, stream: &mut StreamRecord) -> Result<(), Fault> {
     describe(file, stream)?;
-    // Nothing tells the end of others, and entries of theirs would stay for good.
+    // The kernel reports the end of these sockets alone. An entry of another socket would stay for good.
     if matches!(stream.kind, stream_kind::INET | stream_kind::INET6)
         && matches!(
             stream.protocol,
@@ -196,7 +197,7 @@ pub fn describe(file: File, stream: &mut StreamRecord) -> Result<(), Fault> {
                 let slave = file.terminal_slave()?;
                 stream.peer_inode = slave.number();
                 (stream.fs_dev, _) = slave.file_system()?;
-            } else if is_terminal(stream.rdev) {
+            } else if device::is_terminal(stream.rdev) {
                 stream.kind = stream_kind::TERMINAL;
                 (stream.fs_dev, _) = inode.file_system()?;
             }
@@ -253,22 +254,3 @@ fn socket(sock: Sock, stream: &mut StreamRecord) -> Result<(), Fault> {
     }
     Ok(())
 }
-
-/// Majors of Documentation/admin-guide/devices.txt: 4 and 5 are consoles, serial lines, `/dev/tty` and `/dev/ptmx`; 136
-/// to 143 are pseudo-terminals.
-#[inline(always)]
-fn is_terminal(rdev: u32) -> bool {
-    matches!(rdev >> 20, 4 | 5) || is_pseudo_terminal(rdev)
-}
-
-/// The slave side.
-#[inline(always)]
-fn is_pseudo_terminal(rdev: u32) -> bool {
-    matches!(rdev >> 20, 136..=143)
-}
-
-/// Major of `/dev/null`, `/dev/zero` and the like (include/uapi/linux/major.h: MEM_MAJOR).
-const MEMORY_DEVICES: u32 = 1;
-
-/// Major 5, minor 2: `/dev/ptmx`.
-const PTMX: u32 = 5 << 20 | 2;

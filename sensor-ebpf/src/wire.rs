@@ -4,7 +4,7 @@
 use aya_ebpf::programs::SkBuffContext;
 use sensor_common::wire::{FlowKey, PACKET_MAX, PACKETS, Packet, Sample};
 
-use crate::maps;
+use crate::{kernel::now, maps};
 
 // include/uapi/linux/if_ether.h, include/uapi/linux/in.h
 const ETH_P_IP: u16 = 0x0800;
@@ -63,7 +63,7 @@ fn keep(ctx: &SkBuffContext, payload: u32, sample: *mut Sample) {
         core::ptr::write_volatile(&raw mut (*packet).length, length - 1);
         let length = (core::ptr::read_volatile(&raw const (*packet).length) & (PACKET_MAX as u32 - 1)) + 1;
         if maps::load_packet(ctx, payload, (&raw mut (*packet).data).cast(), length) {
-            (*packet).time_ns = maps::now();
+            (*packet).time_ns = now();
             core::ptr::write_volatile(&raw mut (*packet).length, length);
             core::ptr::write_volatile(&raw mut (*sample).count, count + 1);
         }

@@ -1,10 +1,13 @@
-//! Descriptor tables, open files, inodes, paths.
-
-use core::ptr;
+//! Descriptor tables and open files.
 
 use sensor_common::record::FileKey;
 
-use super::{Fault, OFFSETS, Sock, direct, offset, probe, probe_or_zero};
+use super::{
+    inode::{FileType, Inode},
+    path::Path,
+    read::{Fault, direct, offset, probe, probe_or_zero},
+    sock::Sock,
+};
 
 /// `struct files_struct`, typed.
 #[derive(Clone, Copy)]
@@ -166,99 +169,6 @@ pub struct Momentary {
     pub changed: u64,
 }
 
-/// Mode and device number of an inode, as far as the hot path looks.
-#[derive(Clone, Copy)]
-pub struct FileType {
-    pub mode: u16,
-    pub rdev: u32,
-}
-
-/// What a file's operations (`f_op`) tell of it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Operations {
-    /// Closed, a regular file, or a memory device such as `/dev/null`.
-    Plain,
-    /// A pipe or FIFO.
-    Pipe,
-    /// A socket.
-    Socket,
-    /// Its inode has to be asked.
-    Unknown,
-}
-
-/// Operations of regular files and memory devices that are remembered: `/dev/null` and a few file systems.
-const PLAIN_MAX: usize = 4;
-
-/// Addresses of the operations that were seen to serve files of one type alone: `socket_file_ops`, `pipefifo_fops`, and
-/// what file systems and drivers/char/mem.c have. BTF does not tell them. Zero until the first such file was seen; the
-/// self-test at start shows the programs a socket. A terminal's are not among them: `tty_fops` serves consoles as well,
-/// and a hang-up exchanges them.
-struct Learned {
-    socket: u64,
-    pipe: u64,
-    plain: [u64; PLAIN_MAX],
-}
-
-static mut LEARNED: Learned = Learned {
-    socket: 0,
-    pipe: 0,
-    plain: [0; PLAIN_MAX],
-};
-
-/// What every socket's file has for operations, and no other; zero until that is known.
-#[inline(always)]
-pub fn socket_operations() -> u64 {
-    // SAFETY: an aligned word that only ever goes from zero to one value.
-    unsafe { ptr::read_volatile(&raw const LEARNED.socket) }
-}
-
-/// What these operations are known to be.
-#[inline(always)]
-pub fn operations(address: u64) -> Operations {
-    if address == 0 {
-        return Operations::Plain;
-    }
-    if address == socket_operations() {
-        return Operations::Socket;
-    }
-    // SAFETY: aligned words, each of which only ever goes from zero to one value.
-    unsafe {
-        if address == ptr::read_volatile(&raw const LEARNED.pipe) {
-            return Operations::Pipe;
-        }
-        for index in 0..PLAIN_MAX {
-            if address == ptr::read_volatile((&raw const LEARNED.plain).cast::<u64>().add(index)) {
-                return Operations::Plain;
-            }
-        }
-    }
-    Operations::Unknown
-}
-
-/// Remembers the operations of a file whose type is known. Two CPUs that do it at once leave a word with the one or the
-/// other, or the same in two.
-#[inline(always)]
-pub fn learn(file: File, what: Operations) {
-    let operations = file.operations();
-    // SAFETY: as above.
-    unsafe {
-        match what {
-            Operations::Socket => ptr::write_volatile(&raw mut LEARNED.socket, operations),
-            Operations::Pipe => ptr::write_volatile(&raw mut LEARNED.pipe, operations),
-            Operations::Plain => {
-                for index in 0..PLAIN_MAX {
-                    let place = (&raw mut LEARNED.plain).cast::<u64>().add(index);
-                    if ptr::read_volatile(place) == 0 {
-                        ptr::write_volatile(place, operations);
-                        break;
-                    }
-                }
-            }
-            Operations::Unknown => {}
-        }
-    }
-}
-
 /// `struct file`, by address; null for a closed descriptor.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
@@ -340,90 +250,8 @@ impl File {
     }
 }
 
-/// `struct inode`, by address.
-#[derive(Clone, Copy)]
-pub struct Inode(u64);
-
-impl Inode {
-    #[inline(always)]
-    pub fn mode(self) -> Result<u16, Fault> {
-        probe(self.0, offset!(inode_mode))
-    }
-
-    #[inline(always)]
-    pub fn number(self) -> u64 {
-        probe_or_zero(self.0, offset!(inode_ino))
-    }
-
-    #[inline(always)]
-    pub fn rdev(self) -> u32 {
-        probe_or_zero(self.0, offset!(inode_rdev))
-    }
-
-    #[inline(always)]
-    pub fn links(self) -> Result<u32, Fault> {
-        probe(self.0, offset!(inode_nlink))
-    }
-
-    #[inline(always)]
-    pub fn owner(self) -> u32 {
-        probe_or_zero(self.0, offset!(inode_uid))
-    }
-
-    /// Device and magic number of its file system.
-    #[inline(always)]
-    pub fn file_system(self) -> Result<(u32, u64), Fault> {
-        let sb: u64 = probe(self.0, offset!(inode_sb))?;
-        Ok((probe(sb, offset!(sb_dev))?, probe(sb, offset!(sb_magic))?))
-    }
-}
-
-/// `struct path` with the vfsmount turned into the `struct mount` around it; both by address.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(C)]
-pub struct Path {
-    pub mount: u64,
-    pub dentry: u64,
-}
-
-impl Path {
-    #[inline(always)]
-    pub(super) fn read(base: u64, offset: u32) -> Result<Self, Fault> {
-        let vfsmount: u64 = probe(base, offset + offset!(path_mnt))?;
-        let dentry: u64 = probe(base, offset + offset!(path_dentry))?;
-        Ok(Self {
-            mount: vfsmount - u64::from(offset!(mount_mnt)),
-            dentry,
-        })
-    }
-
-    /// Whether it is the top of its mount.
-    #[inline(always)]
-    pub fn is_mount_root(self) -> Result<bool, Fault> {
-        Ok(probe::<u64>(self.mount, offset!(mount_mnt) + offset!(vfsmount_root))? == self.dentry)
-    }
-
-    /// Where its mount is mounted; itself for the first mount of all.
-    #[inline(always)]
-    pub fn mountpoint(self) -> Result<Self, Fault> {
-        Ok(Self {
-            mount: probe(self.mount, offset!(mount_parent))?,
-            dentry: probe(self.mount, offset!(mount_mountpoint))?,
-        })
-    }
-
-    /// The directory above it in its file system; itself for a dentry that has none.
-    #[inline(always)]
-    pub fn parent(self) -> Result<Self, Fault> {
-        Ok(Self {
-            mount: self.mount,
-            dentry: probe(self.dentry, offset!(dentry_parent))?,
-        })
-    }
-
-    /// Address of its NUL-terminated name.
-    #[inline(always)]
-    pub fn name(self) -> Result<u64, Fault> {
-        probe(self.dentry, offset!(dentry_name))
-    }
+/// The output of an iterator (`struct seq_file`), typed, from its `struct bpf_iter_meta`.
+#[inline(always)]
+pub fn seq_of_iterator(meta: *const u8) -> *const u8 {
+    direct(meta, offset!(seq_of_iterator))
 }

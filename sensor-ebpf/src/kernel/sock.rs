@@ -1,10 +1,11 @@
 //! Sockets.
 
-use core::ptr;
-
 use sensor_common::offsets::{MISSING, bitfield_parts};
 
-use super::{Fault, File, Inode, OFFSETS, offset, probe, probe_or_zero};
+use super::{
+    inode::Inode,
+    read::{Fault, offset, probe, probe_or_zero},
+};
 
 /// `struct sock`, by address.
 #[derive(Clone, Copy)]
@@ -153,7 +154,7 @@ impl Sock {
             return 0;
         }
         match probe::<u64>(socket, offset!(socket_file)) {
-            Ok(file) if file != 0 => File(file).inode().map_or(0, Inode::number),
+            Ok(file) if file != 0 => probe(file, offset!(file_inode)).map_or(0, |inode| Inode(inode).number()),
             _ => 0,
         }
     }

@@ -5,7 +5,11 @@ use core::ptr;
 use aya_ebpf::helpers::generated::bpf_get_current_task;
 use sensor_common::offsets::MISSING;
 
-use super::{ENUMS, Fault, File, Files, OFFSETS, Path, TypedFile, direct, offset, probe, probe_or_zero};
+use super::{
+    file::{File, Files, TypedFile},
+    path::Path,
+    read::{ENUMS, Fault, direct, offset, probe, probe_or_zero},
+};
 
 /// `struct task_struct`, typed.
 #[derive(Clone, Copy)]
