@@ -11,6 +11,7 @@ pub mod explain;
 pub mod finding;
 pub mod health;
 pub mod model;
+pub mod pipeline;
 pub mod procfs;
 pub mod programs;
 pub mod sinks;

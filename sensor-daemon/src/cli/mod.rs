@@ -15,7 +15,6 @@ mod record;
 mod replay;
 mod reporting;
 mod run;
-mod sensor;
 mod stored;
 
 use std::{

@@ -11,11 +11,12 @@ use anyhow::Context as _;
 use clap::Args;
 use tracing::{info, warn};
 
-use super::reporting::{self, Options, Reports, Told};
+use super::reporting::{self, Options, Told};
 use crate::{
     detect::{Engine, Snapshot},
     finding::Encoding,
     model::{Losses, Text},
+    pipeline::Reports,
     sources::recording::{Ending, Reader, RecordedTurn, RecordedWorld, Turn},
 };
 

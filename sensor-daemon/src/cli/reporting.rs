@@ -13,10 +13,8 @@ use super::{
 };
 use crate::{
     config,
-    detect::{Settings, Severity, Snapshot},
-    enrich::Contexts,
-    finding::{Encoding, Format, Report},
-    model::{Host, Losses},
+    detect::{Settings, Severity},
+    finding::{Encoding, Format},
 };
 
 /// Options of every command that reports.
@@ -107,35 +105,5 @@ pub(super) fn for_stdout(format: Format) -> Encoding {
         Encoding::Human { .. } => Encoding::Human { colour: colour() },
         Encoding::Json if format == Format::Auto && io::stdout().is_terminal() => Encoding::Human { colour: colour() },
         other => other,
-    }
-}
-
-/// Makes incidents into reports.
-pub(super) struct Reports {
-    pub(super) host: Host,
-    /// Reports have arguments.
-    arguments: bool,
-    /// What is known beside the evidence.
-    pub(super) contexts: Contexts,
-}
-
-impl Reports {
-    /// Reports on `host`, with arguments or without.
-    pub(super) fn new(host: Host, arguments: bool, contexts: Contexts) -> Self {
-        Self {
-            host,
-            arguments,
-            contexts,
-        }
-    }
-
-    /// All that is known by now.
-    pub(super) fn report(&mut self, incident: Snapshot, losses: Losses) -> Report {
-        let mut report = Report::new(incident, &self.host, losses);
-        if !self.arguments {
-            report.remove_arguments();
-        }
-        self.contexts.add(&mut report);
-        report
     }
 }

@@ -12,28 +12,46 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    delivery, memory,
-    reporting::{Options, Reports, Told},
-    sensor::Sensor,
+    delivery::{self, Outputs},
+    memory,
+    reporting::{Options, Told},
 };
 use crate::{
     enrich::host,
+    finding::Report,
     health::{
         doctor::{self, Verdict},
         self_test::{SelfTest, SelfTestError},
     },
+    pipeline::{Output, Pipeline, Reports},
     procfs::boot_time,
-    sources::ebpf::{self, Events, LoadError, LoadOptions},
+    sources::{
+        Events as _,
+        ebpf::{self, Attached, LoadError, LoadOptions},
+    },
 };
 
 /// The child of the self-test is seen within a millisecond; a machine that swaps gets this long.
 const SELF_TEST_SECONDS: u64 = 5;
-/// Records taken before signals and timers get their turn, so that a flood can't keep the sensor from either.
-const RECORDS_A_TURN: usize = 256;
-/// Records taken after the signal to stop: what a full ring buffer may hold.
-const RECORDS_AT_THE_END: usize = 65_536;
-/// How long lines may take to leave at the end.
-const FLUSH_PATIENCE: Duration = Duration::from_secs(3);
+/// Observations taken before signals and timers get their turn, so that a flood can't keep the sensor from either.
+const OBSERVATIONS_A_TURN: usize = 256;
+/// Observations taken after the signal to stop: what a full ring buffer may hold.
+const OBSERVATIONS_AT_THE_END: usize = 65_536;
+/// Longest wait at the end until the outputs have taken everything.
+const FLUSH_WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// The pipeline of a live sensor.
+type Live = Pipeline<Attached, Outputs>;
+
+impl Output for Outputs {
+    fn put(&self, report: Report) {
+        self.store.put(report);
+    }
+
+    fn dropped(&self) -> u64 {
+        self.store.dropped()
+    }
+}
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
@@ -83,17 +101,11 @@ async fn watch_until_told(
     let Told {
         settings, enrichment, ..
     } = told;
-    let attached = ebpf::open(LoadOptions { kernel_log })
+    let mut attached = ebpf::open(LoadOptions { kernel_log })
         .and_then(ebpf::Opened::attach)
         .map_err(explain)?;
-    let ebpf::Attached {
-        mut events,
-        counters,
-        missed,
-        mut programs,
-    } = attached;
     if kernel_log {
-        forward_kernel_log(&mut programs)?;
+        forward_kernel_log(&mut attached.programs)?;
     }
     memory::release();
     let (outputs, mut failures) = plan.start()?;
@@ -105,17 +117,19 @@ async fn watch_until_told(
         enrichment.start()?
     };
     let reports = Reports::new(host::host(), enrichment.arguments, contexts);
-    let mut sensor = Sensor::new(settings, reports, programs, counters, missed, outputs);
+    let mut pipeline = Pipeline::new(settings, reports, attached, outputs);
     if let Some(path) = recording {
-        sensor.record(path, min_severity)?;
+        pipeline.record(path, min_severity)?;
     }
 
-    self_test(&mut sensor, &mut events).await?;
-    sensor.look_at_start(events.get_mut());
+    self_test(&mut pipeline).await?;
+    if pipeline.scan_at_start() {
+        pipeline.output().store.settle();
+    }
     memory::release();
     info!(
-        host = sensor.host().hostname,
-        kernel = sensor.host().kernel,
+        host = pipeline.host().hostname,
+        kernel = pipeline.host().kernel,
         "ready: watching every program that is executed"
     );
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
@@ -123,64 +137,60 @@ async fn watch_until_told(
     }
 
     let failure = loop {
-        let deadline = sensor
+        let scan = pipeline.next_scan();
+        let deadline = pipeline
             .next_deadline()
             .map(|at| Instant::now() + Duration::from_nanos(at.since(boot_time())));
         tokio::select! {
-            guard = events.readable_mut() => {
-                let mut guard = guard.context("the ring buffer can't be waited for")?;
-                if sensor.drain(guard.get_inner_mut(), RECORDS_A_TURN) {
-                    guard.clear_ready();
-                }
+            ready = pipeline.source().ready() => {
+                ready.context("the ring buffer can't be waited for")?;
+                pipeline.drain(OBSERVATIONS_A_TURN);
             }
-            () = sleep_until(deadline) => sensor.tick(),
-            () = tokio::time::sleep_until(sensor.next_look()) => sensor.look_at_running(events.get_mut()),
+            () = sleep_until(deadline) => pipeline.tick(),
+            () = tokio::time::sleep_until(scan) => pipeline.scan_if_due(),
             failure = failures.last() => break Some(failure),
-            _ = hangup.recv() => sensor.reopen_files(),
-            Some(learnt) = learnt.recv() => sensor.learn(learnt),
+            _ = hangup.recv() => pipeline.output().reopen(),
+            Some(learnt) = learnt.recv() => pipeline.learn(learnt),
             _ = terminate.recv() => break None,
             _ = interrupt.recv() => break None,
         }
     };
     // Failing to say so changes nothing.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    sensor.drain(events.get_mut(), RECORDS_AT_THE_END);
+    pipeline.drain(OBSERVATIONS_AT_THE_END);
     while let Ok(learnt) = learnt.try_recv() {
-        sensor.learn(learnt);
+        pipeline.learn(learnt);
     }
-    finish(sensor, failure).await
+    finish(pipeline, failure).await
 }
 
 /// Refuses to go on unless the kernel side sees what it should. Observations of others meanwhile are judged as any.
-async fn self_test(sensor: &mut Sensor, events: &mut Events) -> anyhow::Result<()> {
+async fn self_test(pipeline: &mut Live) -> anyhow::Result<()> {
     let test = SelfTest::start()?;
     let deadline = Instant::now() + Duration::from_secs(SELF_TEST_SECONDS);
     let verdict = loop {
-        let Ok(guard) = tokio::time::timeout_at(deadline, events.readable_mut()).await else {
+        let Ok(ready) = tokio::time::timeout_at(deadline, pipeline.source().ready()).await else {
             break Err(SelfTestError::Unseen(SELF_TEST_SECONDS));
         };
-        let mut guard = guard.context("the ring buffer can't be waited for")?;
-        let Some(record) = guard.get_inner_mut().next() else {
-            guard.clear_ready();
+        ready.context("the ring buffer can't be waited for")?;
+        let Some(observation) = pipeline.source().next() else {
             continue;
         };
-        let observation = sensor.decode(&record);
-        drop(record);
-        match observation.map(|observation| (test.judge(&observation), observation)) {
-            Some((Some(verdict), _)) => break verdict,
-            Some((None, observation)) => sensor.observe(observation),
-            None => {}
+        match test.judge(&observation) {
+            Some(verdict) => break verdict,
+            None => pipeline.observe(observation),
         }
     };
     test.finish();
     verdict.context("the sensor refuses to run")
 }
 
-async fn finish(sensor: Sensor, failure: Option<io::Error>) -> anyhow::Result<ExitCode> {
+async fn finish(pipeline: Live, failure: Option<io::Error>) -> anyhow::Result<ExitCode> {
     if let Some(why) = failure {
         bail!("standard output can't be written to any more ({why}), so no finding would be read: the sensor ends");
     }
-    let (open, losses) = sensor.finish(FLUSH_PATIENCE).await;
+    let (open, losses, outputs) = pipeline.finish();
+    outputs.finish(FLUSH_WAIT_MAX).await;
     info!(open_findings = open, ?losses, "stopped");
     Ok(ExitCode::SUCCESS)
 }

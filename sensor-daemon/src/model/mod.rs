@@ -5,6 +5,7 @@
 
 mod container;
 mod context;
+mod coverage;
 mod flow;
 mod open_files;
 mod program;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     container::{Container, ContainerRuntime},
     context::{Account, Cloud, Context, FileDigest, Pod, Posture},
+    coverage::Coverage,
     flow::Flow,
     open_files::{OpenFiles, Owner},
     program::{Program, ProgramKind},
@@ -184,9 +186,6 @@ pub struct Executable {
     pub size: u64,
     /// Second of its last change, since 1970.
     pub changed: u64,
-    /// The kernel side does not know yet what it is.
-    #[serde(skip)]
-    pub unknown: bool,
     /// Lives in memory only (`memfd_create(2)`).
     pub memfd: bool,
     /// Has no name in the file system any more.

@@ -100,7 +100,6 @@ fn describe_executable(pid: u32) -> Executable {
         owner: metadata.as_ref().map_or(0, MetadataExt::uid),
         size: metadata.as_ref().map_or(0, MetadataExt::size),
         changed: metadata.as_ref().map_or(0, |metadata| metadata.ctime() as u64),
-        unknown: false,
         memfd,
         deleted: deleted && !memfd,
         setuid: mode & 0o4000 != 0,

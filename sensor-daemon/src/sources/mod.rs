@@ -1,9 +1,10 @@
-//! Where observations come from. Every source yields [`crate::model::Observation`]; what becomes of it is not its business.
+//! Where observations come from.
 //!
-//! `ebpf` is the kernel side, loaded and decoded; `running` finds what was there before it; `world` answers the engine's
-//! questions and grants its wishes. `recording` keeps all of that in a file, and gives it back.
+//! `source` says what a source is. `ebpf` is the kernel side, loaded and decoded. `recording` keeps in a file what happened to the
+//! engine and gives it back. What becomes of an observation is not their business: the pipeline completes it and hands it on.
 
 pub mod ebpf;
 pub mod recording;
-pub mod running;
-pub mod world;
+mod source;
+
+pub use self::source::{Control, Denied, Events, Mark, Probe};

@@ -69,6 +69,12 @@ pub fn decode(bytes: &[u8]) -> Result<Observation, DecodeError> {
     }
 }
 
+/// Whether a record tells of an exec of a file that the kernel side does not know yet.
+pub(super) fn is_unknown_file(bytes: &[u8]) -> bool {
+    prefix::<ExecRecord>(bytes)
+        .is_ok_and(|(record, _)| record.header.kind == KIND_EXEC && record.exe_kind == file_kind::UNKNOWN)
+}
+
 fn prefix<T: FromBytes>(bytes: &[u8]) -> Result<(T, &[u8]), DecodeError> {
     T::read_from_prefix(bytes).map_err(|_| DecodeError::Short(bytes.len()))
 }
@@ -111,7 +117,6 @@ fn exec(record: &ExecRecord, mut tail: &[u8]) -> Option<Exec> {
             owner: record.exe_uid,
             size: record.exe_key.size,
             changed: record.exe_key.changed,
-            unknown: record.exe_kind == file_kind::UNKNOWN,
             memfd: flag(exec_flag::MEMFD),
             deleted: flag(exec_flag::DELETED),
             setuid: flag(exec_flag::SETUID),

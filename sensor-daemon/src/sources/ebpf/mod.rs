@@ -7,6 +7,7 @@ mod calls;
 pub mod decode;
 pub mod descriptors;
 pub mod missed;
+mod source;
 pub mod tables;
 pub mod wire;
 
@@ -24,9 +25,12 @@ use tokio::io::unix::AsyncFd;
 use self::{
     btf::{Btf, BtfError, VMLINUX},
     missed::MissedRuns,
+    source::Progress,
     tables::Tables,
     wire::Wire,
 };
+
+use crate::{model::Coverage, procfs};
 
 /// The object that `build.rs` made of the crate `sensor-ebpf`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sensor-ebpf"));
@@ -265,28 +269,43 @@ impl Opened {
                 })
                 .map_err(|source| LoadError::program(spec, source))?;
         }
+        let mut moved_streams = false;
         if load_optional(&mut ebpf, &types, &OPTIONAL[2]).is_ok()
             && let Some(Program::FEntry(program)) = ebpf.program_mut(OPTIONAL[2].name)
-            && let Err(error) = program.attach()
         {
-            tracing::debug!("the kernel loads but does not attach {}: {error:?}", OPTIONAL[2].name);
+            match program.attach() {
+                Ok(_) => moved_streams = true,
+                Err(error) => tracing::debug!("the kernel loads but does not attach {}: {error:?}", OPTIONAL[2].name),
+            }
         }
         let events: RingBuf<MapData> = take(&mut ebpf, "EVENTS")?;
+        let counters = CounterMap(take(&mut ebpf, "COUNTERS")?);
+        let programs = Programs {
+            tables: Tables::take(&mut ebpf)?,
+            lists_files: load_optional(&mut ebpf, &types, &OPTIONAL[0]).is_ok(),
+            wire: Wire::new(
+                load_optional(&mut ebpf, &types, &OPTIONAL[1]).is_ok(),
+                take(&mut ebpf, "SAMPLES")?,
+            ),
+            ebpf,
+            _stages: stages,
+        };
         Ok(Attached {
             // SAFETY: the ring buffer owns the map whose descriptor it shows, and never exchanges it.
             events: unsafe { AsyncFd::register(events) }.map_err(|error| LoadError::Wait(error.into()))?,
-            counters: CounterMap(take(&mut ebpf, "COUNTERS")?),
+            counters,
             missed,
-            programs: Programs {
-                tables: Tables::take(&mut ebpf)?,
-                lists_files: load_optional(&mut ebpf, &types, &OPTIONAL[0]).is_ok(),
-                wire: Wire::new(
-                    load_optional(&mut ebpf, &types, &OPTIONAL[1]).is_ok(),
-                    take(&mut ebpf, "SAMPLES")?,
-                ),
-                ebpf,
-                _stages: stages,
+            coverage: Coverage {
+                // Without the programs that see these nothing is attached.
+                execs: true,
+                exits: true,
+                connects: true,
+                moved_streams,
+                deliveries: programs.samples_connections(),
+                process_numbers: procfs::sees_host_process_ids().unwrap_or(false),
             },
+            progress: Progress::default(),
+            programs,
         })
     }
 
@@ -324,18 +343,17 @@ fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(ebpf: &mut Ebpf, name: &st
 
 /// The kernel side at work.
 pub struct Attached {
-    /// The records.
-    pub events: Events,
+    /// The ring buffer, to be waited for.
+    events: AsyncFd<RingBuf<MapData>>,
     /// What was seen and lost.
-    pub counters: CounterMap,
+    counters: CounterMap,
     /// What the kernel did not show to the programs.
-    pub missed: MissedRuns,
+    missed: MissedRuns,
+    coverage: Coverage,
+    progress: Progress,
     /// What has to stay.
     pub programs: Programs,
 }
-
-/// The ring buffer, to be waited for.
-pub type Events = AsyncFd<RingBuf<MapData>>;
 
 /// The programs and what both sides write; dropping it detaches them.
 pub struct Programs {

@@ -10,6 +10,7 @@ use super::{Programs, take};
 use crate::{
     model::{Executable, ProcessId, ProgramKind},
     procfs::boot_time,
+    sources::Mark,
 };
 
 const _: () = assert!(size_of::<FileKey>() == 32 && size_of::<ProcessMark>() == 16);
@@ -30,15 +31,6 @@ impl Tables {
             epoch: take(ebpf, "EPOCH")?,
         })
     }
-}
-
-/// What a process is to the sensor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
-    /// What it executes belongs to a session that is followed.
-    Session,
-    /// Its connections matter.
-    Neighbour,
 }
 
 impl Programs {

@@ -54,15 +54,6 @@ pub enum WireError {
     },
 }
 
-/// What was delivered on a flow since it is watched.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Delivered {
-    /// Packets with a payload.
-    pub count: u64,
-    /// The last of them, oldest first: when, and their beginning.
-    pub packets: Vec<(BootTime, Vec<u8>)>,
-}
-
 impl Programs {
     /// Begins to sample a flow; the program is attached with the first.
     ///
@@ -95,9 +86,10 @@ impl Programs {
         }
     }
 
-    /// What a flow delivered since it is watched; `None` if it is not.
+    /// The last packets with a payload that a flow delivered since it is watched, oldest first: when, and the beginning of
+    /// each. `None` if the flow is not watched.
     #[must_use]
-    pub fn delivered(&self, flow: Flow) -> Option<Delivered> {
+    pub fn delivered(&self, flow: Flow) -> Option<Vec<(BootTime, Vec<u8>)>> {
         let bytes = self.wire.samples.get(&key(flow), 0).ok()?;
         let sample = Sample::ref_from_bytes(&bytes).ok()?;
         let kept = sample.count.min(PACKETS as u64);
@@ -108,10 +100,7 @@ impl Programs {
                 (BootTime(packet.time_ns), packet.data[..length].to_vec())
             })
             .collect();
-        Some(Delivered {
-            count: sample.count,
-            packets,
-        })
+        Some(packets)
     }
 
     /// Whether connections can be sampled at all.

@@ -9,7 +9,7 @@ use crate::{
 
 /// Which running processes are of interest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interest {
+pub(super) enum Interest {
     /// Those with a connection among their standard streams.
     Sockets,
     /// Those with standard input from a pipe or terminal as well.
@@ -18,8 +18,7 @@ pub enum Interest {
 
 /// Describes the processes of interest among those that have something open, as if they had just been executed. Best effort:
 /// a process that goes away meanwhile is left out.
-#[must_use]
-pub fn find(files: &OpenFiles, interest: Interest, now: BootTime, identities: &mut Identities) -> Vec<Exec> {
+pub(super) fn find(files: &OpenFiles, interest: Interest, now: BootTime, identities: &mut Identities) -> Vec<Exec> {
     let mut found: Vec<_> = files
         .owners()
         .filter(|owner| owner.process.pid != std::process::id() && is_of_interest(owner, interest, identities))

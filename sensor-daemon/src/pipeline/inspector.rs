@@ -1,5 +1,7 @@
-//! The outside world as the engine sees it on a live machine: answers its questions from the kernel side, else from `/proc`,
-//! and carries out its wishes.
+//! The outside world as the engine sees it on a live machine: answers the engine's questions by way of the source's [`Probe`], and
+//! hands the engine's requests to its [`Control`].
+//!
+//! All open files are listed at most once for each observation, however many questions follow from it: a list takes milliseconds.
 
 use std::{
     cell::{Cell, RefCell},
@@ -10,12 +12,12 @@ use std::{
 
 use tracing::{debug, warn};
 
-use super::ebpf::{Programs, tables::Mark};
 use crate::{
     detect::{Delivery, Inspector, Request, wire},
     model::{BootTime, Flow, Holder, OpenFiles, Owner, ProcessId, Stream, Text},
-    procfs::{self, arguments, executable, holds_socket, is_alive},
+    procfs::{arguments, executable, is_alive},
     programs::Identities,
+    sources::{Control, Mark, Probe},
 };
 
 /// Most processes that one question is answered with: nobody has more at the other end of a pipe, unless to be in the way.
@@ -24,84 +26,65 @@ const HOLDERS_MAX: usize = 64;
 const DESCRIPTORS_MAX: usize = 512;
 
 /// Answers the engine.
-pub struct LiveWorld {
-    /// `/proc` shows processes under the numbers that the kernel side reports.
-    pub same_process_ids: bool,
-    /// The kernel side.
-    pub programs: RefCell<Programs>,
+pub(super) struct LiveInspector<S> {
+    /// The source's numbers of processes are those of `/proc`.
+    process_numbers: bool,
+    pub(super) source: RefCell<S>,
     /// Remembers files.
-    pub identities: RefCell<Identities>,
+    pub(super) identities: RefCell<Identities>,
     /// What was open when the observation came that is being judged.
     open_files: RefCell<Option<OpenFiles>>,
-    /// Failures to list or to sample were already warned of.
+    /// A denied request was already warned of.
     warned: Cell<bool>,
 }
 
-impl LiveWorld {
-    /// A world that looks through `programs`.
-    #[must_use]
-    pub fn new(programs: Programs, same_process_ids: bool) -> Self {
+impl<S: Probe + Control> LiveInspector<S> {
+    pub(super) fn new(source: S, process_numbers: bool) -> Self {
         Self {
-            same_process_ids,
-            programs: RefCell::new(programs),
+            process_numbers,
+            source: RefCell::new(source),
             identities: RefCell::default(),
             open_files: RefCell::default(),
             warned: Cell::new(false),
         }
     }
 
-    /// What was true a moment ago need not be any more: to be said before each observation.
-    pub fn turn(&self) {
+    /// Forgets which files were open: to be called before each observation.
+    pub(super) fn turn(&self) {
         self.open_files.take();
     }
 
-    /// Does what the engine would like.
-    pub fn grant(&self, requests: impl IntoIterator<Item = Request>) {
-        let mut programs = self.programs.borrow_mut();
-        for wish in requests {
-            let granted = match wish {
-                Request::Follow(process) => programs
-                    .mark(process, Mark::Session, true)
-                    .map_err(|error| error.to_string()),
-                Request::Unfollow(process) => programs
-                    .mark(process, Mark::Session, false)
-                    .map_err(|error| error.to_string()),
-                Request::ReportConnects(process) => programs
-                    .mark(process, Mark::Neighbour, true)
-                    .map_err(|error| error.to_string()),
-                Request::Watch(flow) => programs.watch(flow).map_err(|error| error.to_string()),
+    /// Hands the engine's requests to the source. Returns the flows that the source denied to watch.
+    pub(super) fn request(&self, requests: Vec<Request>) -> Vec<Flow> {
+        let mut source = self.source.borrow_mut();
+        let mut denied = Vec::new();
+        for request in requests {
+            let granted = match request {
+                Request::Follow(process) => source.mark(process, Mark::Session, true),
+                Request::Unfollow(process) => source.mark(process, Mark::Session, false),
+                Request::ReportConnects(process) => source.mark(process, Mark::Neighbour, true),
+                Request::Watch(flow) => source.watch(flow).inspect_err(|_| denied.push(flow)),
                 Request::Unwatch(flow) => {
-                    programs.unwatch(flow);
+                    source.unwatch(flow);
                     Ok(())
                 }
             };
             if let Err(error) = granted {
                 if self.warned.replace(true) {
-                    debug!("{wish:?} was not granted: {error}");
+                    debug!("{request:?} was denied: {error}");
                 } else {
-                    warn!("{error}; further failures of this kind are shown with -v only");
+                    warn!("{error}; further denied requests are shown with -v only");
                 }
             }
         }
-    }
-
-    /// Everything that is open now.
-    pub fn list(&self) -> OpenFiles {
-        let mut programs = self.programs.borrow_mut();
-        if programs.lists_files() {
-            match programs.open_files() {
-                Ok(files) => return files,
-                Err(error) => debug!("{error}; /proc is asked instead"),
-            }
-        }
-        procfs::open_files()
+        denied
     }
 
     fn holder(&self, owner: &Owner) -> Holder {
         let process = owner.process;
-        // Under another numbering the path would be somebody else's.
-        let path = self.same_process_ids.then(|| executable(process.pid)).flatten();
-        let argv = if self.same_process_ids {
+        // Under other numbers the path would be another process's.
+        let path = self.process_numbers.then(|| executable(process.pid)).flatten();
+        let argv = if self.process_numbers {
             arguments(process.pid)
         } else {
             Vec::new()
@@ -134,18 +117,18 @@ fn is_host_file(pid: u32, path: &Text) -> bool {
     executed.is_some() && executed == seen
 }
 
-impl Inspector for LiveWorld {
+impl<S: Probe + Control> Inspector for LiveInspector<S> {
     fn holds_socket(&self, process: ProcessId, inode: u64) -> bool {
-        !self.same_process_ids || holds_socket(process, inode)
+        self.source.borrow().holds_socket(process, inode)
     }
 
     fn is_alive(&self, process: ProcessId) -> bool {
-        !self.same_process_ids || is_alive(process)
+        self.source.borrow().is_alive(process)
     }
 
     fn opposite(&self, stream: &Stream) -> Vec<Holder> {
         let mut known = self.open_files.borrow_mut();
-        let files = known.get_or_insert_with(|| self.list());
+        let files = known.get_or_insert_with(|| self.source.borrow_mut().open_files());
         files
             .opposite(stream)
             .take(HOLDERS_MAX)
@@ -154,10 +137,10 @@ impl Inspector for LiveWorld {
     }
 
     fn delivered(&self, flow: Flow, since: BootTime, texts: &[Text]) -> Delivery {
-        let Some(delivered) = self.programs.borrow().delivered(flow) else {
+        let Some(delivered) = self.source.borrow().delivered(flow) else {
             return Delivery::Unwatched;
         };
-        let packets = delivered.packets.iter().filter(|(time, _)| *time > since);
+        let packets = delivered.iter().filter(|(time, _)| *time > since);
         wire::examine(packets.map(|(_, bytes)| bytes.as_slice()), texts)
     }
 }

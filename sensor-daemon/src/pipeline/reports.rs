@@ -1,0 +1,41 @@
+//! Makes incidents into reports: adds the host, the losses and what is known of the surroundings, and removes what findings
+//! must not say.
+
+use crate::{
+    detect::Snapshot,
+    enrich::Contexts,
+    finding::Report,
+    model::{Host, Losses},
+};
+
+/// Makes incidents into reports.
+pub struct Reports {
+    /// The machine that is watched.
+    pub host: Host,
+    /// Reports have arguments.
+    arguments: bool,
+    /// What is known beside the evidence.
+    pub contexts: Contexts,
+}
+
+impl Reports {
+    /// Reports on `host`, with arguments or without.
+    #[must_use]
+    pub fn new(host: Host, arguments: bool, contexts: Contexts) -> Self {
+        Self {
+            host,
+            arguments,
+            contexts,
+        }
+    }
+
+    /// All that is known by now.
+    pub fn report(&mut self, snapshot: Snapshot, losses: Losses) -> Report {
+        let mut report = Report::new(snapshot, &self.host, losses);
+        if !self.arguments {
+            report.remove_arguments();
+        }
+        self.contexts.add(&mut report);
+        report
+    }
+}
