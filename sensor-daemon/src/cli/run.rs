@@ -37,6 +37,8 @@ const SELF_TEST_SECONDS: u64 = 5;
 const OBSERVATIONS_A_TURN: usize = 256;
 /// Observations taken after the signal to stop: what a full ring buffer may hold.
 const OBSERVATIONS_AT_THE_END: usize = 65_536;
+/// Processor time of a scan of running processes from which on the memory that it took is given back.
+const LARGE_SCAN: Duration = Duration::from_millis(2);
 /// Longest wait at the end until the outputs have taken everything.
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(3);
 
@@ -147,7 +149,11 @@ async fn watch_until_told(
                 pipeline.drain(OBSERVATIONS_A_TURN);
             }
             () = sleep_until(deadline) => pipeline.tick(),
-            () = tokio::time::sleep_until(scan) => pipeline.scan_if_due(),
+            () = tokio::time::sleep_until(scan) => {
+                if pipeline.scan_if_due() > LARGE_SCAN {
+                    memory::trim();
+                }
+            }
             failure = failures.last() => break Some(failure),
             _ = hangup.recv() => pipeline.output().reopen(),
             Some(learnt) = learnt.recv() => pipeline.learn(learnt),
