@@ -18,7 +18,7 @@ use crate::{deadline::wait_for, tools};
 #[must_use]
 pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().env("PATH", tools::PATH).env("LANG", "C.UTF-8");
+    command.env_clear().env("PATH", tools::path()).env("LANG", "C.UTF-8");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     // SAFETY: between fork and exec, only two system calls are made.
     unsafe {

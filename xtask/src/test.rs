@@ -49,10 +49,10 @@ struct Steps {
 
 impl Steps {
     fn run_all(&mut self, filter: Option<&str>) -> Result<()> {
-        let python = self.step("set-up", || {
+        let (python, tools) = self.step("set-up", || {
             setup::run(true)?;
             setup::require_linters()?;
-            setup::python()
+            Ok((setup::python()?, setup::test_tools()?))
         })?;
         self.step("rustfmt", || {
             command::openly(workspace::cargo().args(["fmt", "--all", "--check"]))
@@ -78,7 +78,8 @@ impl Steps {
             .args(["test", "--no-fail-fast", "--package", "sensor-tests"])
             .args(filter_arguments(filter))
             .env("SENSOR_DAEMON", sensor)
-            .env("SENSOR_TEST_PYTHON", python);
+            .env("SENSOR_TEST_PYTHON", python)
+            .env("SENSOR_TEST_TOOLS", tools);
         self.tests("end-to-end tests", &mut end_to_end)?;
         if filter.is_none() {
             self.other_kernels()?;

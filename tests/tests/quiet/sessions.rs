@@ -21,7 +21,7 @@ exec podman --runtime=runc --cgroup-manager=cgroupfs --events-backend=none --sto
 macro_rules! container {
     ($terminal:literal, $arguments:literal, $script:literal) => {
         concat!(
-            "mkdir -p box/rootfs/bin box/rootfs/proc box/rootfs/dev; cp /bin/busybox box/rootfs/bin\n",
+            "mkdir -p box/rootfs/bin box/rootfs/proc box/rootfs/dev; cp $(type -P busybox) box/rootfs/bin\n",
             "for applet in sh id uname cat sleep stty; do ln -s busybox box/rootfs/bin/$applet; done\n",
             "(cd box; runc spec)\n",
             "python3 -c 'import json; c = json.load(open(\"box/config.json\")); c[\"process\"][\"terminal\"] = ",
@@ -145,7 +145,7 @@ script -qec "$RUNC run -b box $NAME" said <typed; grep uid= said; grep Linux sai
         &["podman", "runc", "busybox", "tar", "script"],
         PODMAN,
         // Limits of its own, since not everybody may raise those that Podman gives by default.
-        r#"mkdir -p tree/bin; cp /bin/busybox tree/bin
+        r#"mkdir -p tree/bin; cp "$(type -P busybox)" tree/bin
 for applet in sh id uname cat sleep stty; do ln -s busybox tree/bin/$applet; done
 tar -C tree -cf image.tar .; ./pod import image.tar localhost/box:1
 trap './pod rm --force --time=0 box' EXIT

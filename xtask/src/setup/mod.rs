@@ -2,8 +2,8 @@
 //! why.
 //!
 //! `packages` is the table of what is needed, `debian` installs packages, `linker` builds bpf-linker, `python` keeps the
-//! parsers of findings, `machines` is what `vm-test` runs on, `advice` is what a person reads where nothing can be installed. Which compiler is chosen among
-//! those installed is `toolchain`'s business.
+//! parsers of findings, `busybox` keeps a static busybox, `machines` installs what `vm-test` runs on, `advice` prints what a
+//! person can do where nothing can be installed. `toolchain` chooses among the compilers that are installed.
 //!
 //! Everything is said on stderr: the stdout of `cargo xtask run` is the sensor's.
 
@@ -18,12 +18,14 @@ use crate::{
 };
 
 mod advice;
+mod busybox;
 mod debian;
 mod linker;
 mod machines;
 mod packages;
 mod python;
 
+pub(crate) use busybox::directory as test_tools;
 pub(crate) use machines::install as machines;
 pub(crate) use python::interpreter as python;
 
@@ -52,9 +54,10 @@ pub(crate) fn run(tests: bool) -> Result<()> {
                 );
             }
         }
+        busybox::install()?;
         python::install()?;
         eprintln!(
-            "tests: {} programs and the parsers of findings are there",
+            "tests: {} packages, a static busybox and the parsers of findings are there",
             packages::TESTS.len()
         );
     }

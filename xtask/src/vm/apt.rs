@@ -116,20 +116,10 @@ impl Apt {
     pub(super) fn file(&self, package: &str, pattern: &str) -> Result<Vec<u8>> {
         eprintln!("fetching {package}");
         let dir = self.root.join("cache").join(package);
-        // Of a run that was interrupted.
+        // Left by a run that was interrupted.
         fs::remove_dir_all(&dir).ok();
         fs::create_dir_all(&dir)?;
-        command::quietly(
-            self.command("apt-get")
-                .args(["-q", "download", package])
-                .current_dir(&dir),
-        )
-        .with_context(|| format!("{package} can't be downloaded"))?;
-        let deb = fs::read_dir(&dir)?
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
-            .with_context(|| format!("apt-get download {package} left no package behind"))?;
-        let content = unpack(&deb, pattern)?;
+        let content = fetch(self.command("apt-get"), &dir, package, pattern)?;
         fs::remove_dir_all(&dir)?;
         Ok(content)
     }
@@ -143,6 +133,28 @@ impl Apt {
     fn config(&self) -> PathBuf {
         self.root.join("apt.conf")
     }
+}
+
+/// `apt-get` as the machine is configured.
+pub(crate) fn command() -> Command {
+    let mut command = Command::new("apt-get");
+    command.env("LC_ALL", "C");
+    command
+}
+
+/// Has `apt_get` download `package` into the empty directory `dir`, and gives the content of the file in it whose path
+/// matches `pattern`. Nothing is installed.
+///
+/// # Errors
+/// If the mirror does not give it, or it has no such file.
+pub(crate) fn fetch(mut apt_get: Command, dir: &Path, package: &str, pattern: &str) -> Result<Vec<u8>> {
+    command::quietly(apt_get.args(["-q", "download", package]).current_dir(dir))
+        .with_context(|| format!("{package} can't be downloaded"))?;
+    let deb = fs::read_dir(dir)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+        .with_context(|| format!("apt-get download {package} left no package behind"))?;
+    unpack(&deb, pattern)
 }
 
 /// The content of the file in `deb` whose path matches `pattern`. Nothing else of it is unpacked.
