@@ -57,9 +57,9 @@ impl Line {
         self.number("/sourceProperties/commandCount").unwrap_or_default()
     }
 
-    /// Whether the takeover has ended.
+    /// Whether the takeover has ended. Its finding stays ACTIVE until somebody closes it.
     pub(crate) fn is_over(&self) -> bool {
-        self.text("/state") == "INACTIVE"
+        !self.text("/sourceProperties/endTime").is_empty() || self.text("/state") == "INACTIVE"
     }
 
     /// Whether it speaks of a connection with this port at either end.

@@ -38,9 +38,10 @@ pub(super) fn measure(path: &Path, report: &mut Report) -> Result<()> {
 
     let before = resources::Snapshot::take(sensor.pid())?;
     // Time itself is what is measured here.
-    std::thread::sleep(IDLE);
+    let idle = report.effort.time(IDLE);
+    std::thread::sleep(idle);
     let used = resources::Snapshot::take(sensor.pid())?.since(&before);
-    let seconds = IDLE.as_secs_f64();
+    let seconds = idle.as_secs_f64();
     let lines = sensor.forget_lines();
     let others = if lines == 0 {
         ""
@@ -73,13 +74,14 @@ fn look(sensor: &Sensor, place: &str, report: &mut Report) -> Result<()> {
         programs::used(sensor, "open_files")?,
         resources::Snapshot::take(sensor.pid())?,
     );
-    for _ in 0..LOOKS {
+    let looks = report.effort.samples(LOOKS);
+    for _ in 0..looks {
         relay::sample(sensor, &listener, "relay-pipes")?;
     }
     let files = programs::used(sensor, "open_files")?.since(before.0);
     let cpu = resources::Snapshot::take(sensor.pid())?.since(&before.1);
     drop(statistics);
-    let shells = programs::as_float(u64::try_from(LOOKS)?);
+    let shells = programs::as_float(u64::try_from(looks)?);
     report
         .figure(
             &format!("sensor's CPU for a carried shell{place}"),

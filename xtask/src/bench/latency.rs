@@ -20,13 +20,14 @@ const P99_BUDGET: f64 = 10.0;
 pub(super) fn measure(sensor: &Sensor, report: &mut Report) -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port on loopback")?;
     let (mut from_start, mut from_exec) = (Vec::new(), Vec::new());
-    for _ in 0..SAMPLES {
+    let samples = report.effort.samples(SAMPLES);
+    for _ in 0..samples {
         let (start, exec) = sample(sensor, &listener)?;
         from_start.push(millis(start));
         from_exec.push(millis(exec));
     }
     let (from_start, from_exec) = (sorted(from_start), sorted(from_exec));
-    let what = format!("{SAMPLES} shells; counted from before the fork, so an upper bound");
+    let what = format!("{samples} shells; counted from before the fork, so an upper bound");
     report
         .figure("shell on a socket -> line, median", quantile(&from_start, 0.5), "ms")
         .budget(MEDIAN_BUDGET)

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 
-use self::report::Report;
+use self::report::{Effort, Report};
 use crate::{command, sensor::Sensor, setup, workspace};
 
 mod crowd;
@@ -50,8 +50,8 @@ pub(crate) enum Part {
     Storms,
 }
 
-/// Measures `parts` (all, if there are none), prints the table, and writes `json` if asked to.
-pub(crate) fn run(parts: &[Part], json: Option<&Path>) -> Result<()> {
+/// Measures `parts` (all, if there are none), prints each figure when it is there, and writes `json` if asked to.
+pub(crate) fn run(parts: &[Part], quick: bool, json: Option<&Path>) -> Result<()> {
     ensure!(
         command::is_root(),
         "measuring loads programs into the kernel: run it as root"
@@ -59,9 +59,13 @@ pub(crate) fn run(parts: &[Part], json: Option<&Path>) -> Result<()> {
     setup::run(false)?;
     let sensor = workspace::build_sensor(true)?;
     close_inherited();
-    let mut report = Report::default();
+    let effort = if quick { Effort::Quick } else { Effort::Full };
+    let mut report = Report::begin(effort);
     let cores = load::cores()?;
     report.note(format!("{} cores, Linux {}", cores.len(), release()?));
+    if quick {
+        report.note("quick: a quarter of the samples and 3 pairs of rounds, so ratios are rough".into());
+    }
 
     for part in Part::value_variants() {
         if !parts.is_empty() && !parts.contains(part) {
@@ -77,7 +81,7 @@ pub(crate) fn run(parts: &[Part], json: Option<&Path>) -> Result<()> {
         measure(*part, &sensor, &cores, &mut report).with_context(|| format!("measuring {part:?}"))?;
     }
 
-    report.print();
+    report.finish();
     if let Some(path) = json {
         report.write(path)?;
     }

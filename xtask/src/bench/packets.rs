@@ -25,6 +25,7 @@ pub(super) fn measure(path: &Path, cores: &[usize], report: &mut Report) -> Resu
     let core = cores.get(..1).unwrap_or_default();
     load::pinned(core, exchange)?;
     let rounds = ratio::alternate(
+        report.effort,
         None,
         || {
             let sensor = Sensor::start(path)?;
@@ -61,13 +62,15 @@ pub(super) fn measure(path: &Path, cores: &[usize], report: &mut Report) -> Resu
     while is_attached(&sensor)? && start.elapsed() < LONGEST {
         std::thread::sleep(Duration::from_millis(5));
     }
-    let figure = report.figure("end of the connection -> detached", start.elapsed().as_secs_f64(), "s");
-    // An error would be wrong: the sensor watches the whole machine.
-    figure.budget(LONGEST.as_secs_f64()).detail(
-        "no packet is looked at before anybody is watched, nor after this; over budget: still attached, \
-         perhaps for somebody else's flow"
-            .into(),
-    );
+    // Being over budget is no error: the sensor watches the whole machine.
+    report
+        .figure("end of the connection -> detached", start.elapsed().as_secs_f64(), "s")
+        .budget(LONGEST.as_secs_f64())
+        .detail(
+            "no packet is looked at before a flow is watched, nor after this; over budget: still attached, perhaps for \
+             another program's flow"
+                .into(),
+        );
     sensor.end(|_| {})
 }
 

@@ -59,13 +59,14 @@ pub(super) fn measure(sensor: &Sensor, cores: &[usize], report: &mut Report) -> 
         work()?;
         Ok(used(sensor, "exec_streams")?.since(before).mean())
     };
-    let storm = |work: Work| exec(&|| load::storm(core, EXECS, &[work]).map(drop));
+    let execs = report.effort.samples(EXECS);
+    let storm = |work: Work| exec(&|| load::storm(core, execs, &[work]).map(drop));
 
     let plain = storm(Work::PLAIN)?;
     let piped = storm(Work::PIPED)?;
     let shell = storm(Work::SHELL)?;
     let pipeline = storm(Work::PIPELINE)?;
-    let bash = exec(&|| load::pinned(core, || load::bash_pipelines(EXECS)))?;
+    let bash = exec(&|| load::pinned(core, || load::bash_pipelines(execs)))?;
     // A process that inherits such a table, as children of bash scripts do, costs the sensor some more reads.
     let high = rustix::io::fcntl_dupfd_cloexec(std::io::stderr(), FIRST_OF_A_LARGER_TABLE)
         .context("a descriptor with a high number")?;
@@ -76,7 +77,7 @@ pub(super) fn measure(sensor: &Sensor, cores: &[usize], report: &mut Report) -> 
     let floor = floor.mean()?;
     let cpu = resources::Snapshot::take(sensor.pid())?.since(&cpu_before);
     let of = |name| Ok::<_, anyhow::Error>(find(&usage(sensor.pid())?, name)?.since(find(&used_before, name)?));
-    let (execs, exits) = (of("exec_streams")?, of("process_exit")?);
+    let (starts, exits) = (of("exec_streams")?, of("process_exit")?);
     drop(statistics);
 
     let streams = "exec_streams and what it calls";
@@ -89,8 +90,13 @@ pub(super) fn measure(sensor: &Sensor, cores: &[usize], report: &mut Report) -> 
             Some(BUDGET),
             "pipes for input and output",
         ),
-        ("  with more than 64 descriptors", piped_larger, None, "likewise"),
-        ("  of sh -c", shell, None, "likewise"),
+        (
+            "  with more than 64 descriptors",
+            piped_larger,
+            None,
+            "pipes for input and output",
+        ),
+        ("  of sh -c", shell, None, "pipes for input and output"),
         (
             "  of sh -c with a pipeline",
             pipeline,
@@ -99,12 +105,8 @@ pub(super) fn measure(sensor: &Sensor, cores: &[usize], report: &mut Report) -> 
         ),
         ("  started by a bash script", bash, None, "a loop of pipelines"),
     ] {
-        let figure = report.figure(name, value, "ns");
-        if let Some(budget) = budget {
-            figure.budget(budget);
-        }
-        figure.detail(format!(
-            "{how}; mean of {EXECS} or more; {streams}; {:.0} % is the empty program",
+        report.figure(name, value, "ns").budget(budget).detail(format!(
+            "{how}; mean of {execs} or more; {streams}; {:.0} % is the empty program",
             floor / value * 100.0
         ));
     }
@@ -117,10 +119,10 @@ pub(super) fn measure(sensor: &Sensor, cores: &[usize], report: &mut Report) -> 
     report
         .figure(
             "sensor's CPU for one benign exec",
-            cpu.nanoseconds / as_float(execs.runs.max(1)),
+            cpu.nanoseconds / as_float(starts.runs.max(1)),
             "ns",
         )
-        .detail(format!("user space; {} wakeups in {} execs", cpu.switches, execs.runs));
+        .detail(format!("user space; {} wakeups in {} execs", cpu.switches, starts.runs));
     Ok(())
 }
 

@@ -7,7 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{quantile, report::Report, sorted};
+use super::{
+    quantile,
+    report::{Effort, Report},
+    sorted,
+};
 
 /// Pairs of rounds, or fewer on a machine that is too slow for so many.
 const PAIRS: usize = 9;
@@ -23,9 +27,10 @@ pub(super) struct Rounds {
     without: Vec<Duration>,
 }
 
-/// Runs rounds of both kinds; each returns its own time, so that what precedes it does not count. More of them where the ratio
-/// has a budget and lies close to it.
+/// Runs rounds of both kinds. Each returns its own time, so that what precedes it does not count. There are more rounds where
+/// the ratio has a budget and lies close to it, and the fewest where little effort is wanted.
 pub(super) fn alternate(
+    effort: Effort,
     budget: Option<f64>,
     mut with: impl FnMut() -> Result<Duration>,
     mut without: impl FnMut() -> Result<Duration>,
@@ -38,7 +43,8 @@ pub(super) fn alternate(
     for pair in 0..PAIRS_UNCLEAR {
         let unclear = || budget.is_some_and(|budget| rounds.is_close_to(budget));
         let longest = if pair < PAIRS { LONGEST } else { LONGEST_UNCLEAR };
-        if pair >= FEWEST_PAIRS && begin.elapsed() > longest || pair >= PAIRS && !unclear() {
+        let enough = effort == Effort::Quick || begin.elapsed() > longest;
+        if pair >= FEWEST_PAIRS && enough || pair >= PAIRS && !unclear() {
             break;
         }
         if pair % 2 == 0 {
@@ -79,11 +85,10 @@ impl Rounds {
                 .filter_map(|two| Some(ratio(*two.last()?, *two.first()?)))
                 .collect(),
         );
-        let figure = report.figure(name, quantile(&ratios, 0.5), "ratio");
-        if let Some(budget) = budget {
-            figure.budget(budget);
-        }
-        figure.detail(format!("{} pairs of {count}; {}", ratios.len(), spread(&ratios)));
+        report
+            .figure(name, quantile(&ratios, 0.5), "ratio")
+            .budget(budget)
+            .detail(format!("{} pairs of {count}; {}", ratios.len(), spread(&ratios)));
         report
             .figure(&format!("{name}, noise"), quantile(&noise, 0.5), "ratio")
             .detail(spread(&noise));
@@ -128,13 +133,14 @@ mod tests {
         let wide = rounds(&[0.98, 0.99, 1.002, 1.01, 1.02]);
         assert!(!steady.is_close_to(1.01) && !steady.is_close_to(0.99) && steady.is_close_to(1.002));
         assert!(wide.is_close_to(1.01));
-        let pairs = |budget| {
+        let pairs = |effort, budget| {
             let time = || Ok(Duration::from_secs(1));
-            alternate(budget, time, time).unwrap().with.len()
+            alternate(effort, budget, time, time).unwrap().with.len()
         };
         assert_eq!(
-            (pairs(None), pairs(Some(1.01)), pairs(Some(1.0))),
-            (PAIRS, PAIRS, PAIRS_UNCLEAR)
+            [None, Some(1.01), Some(1.0)].map(|budget| pairs(Effort::Full, budget)),
+            [PAIRS, PAIRS, PAIRS_UNCLEAR]
         );
+        assert_eq!(pairs(Effort::Quick, Some(1.0)), FEWEST_PAIRS);
     }
 }

@@ -18,6 +18,7 @@ const KINDS: [(&str, &str); 2] = [("pipes", "relay-pipes"), ("terminal", "relay-
 /// One shell after the other, `samples` of each kind.
 pub(super) fn measure(sensor: &Sensor, samples: usize, place: &str, report: &mut Report) -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port on loopback")?;
+    let samples = report.effort.samples(samples);
     for (kind, part) in KINDS {
         let mut times = Vec::new();
         for _ in 0..samples {

@@ -66,6 +66,7 @@ fn series(
     // Page cache and allocator state of the first round would count against whoever comes first.
     storm(10)?;
     let rounds = ratio::alternate(
+        report.effort,
         Some(BUDGET),
         || {
             let sensor = Sensor::start(sensor)?;
