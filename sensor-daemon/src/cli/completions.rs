@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -11,7 +10,12 @@ use anyhow::Context as _;
 use clap::Args;
 use clap_complete::Shell;
 
-use crate::model::Text;
+use super::print;
+use crate::{
+    config,
+    model::Text,
+    store::{DIRECTORY, FILE},
+};
 
 /// Arguments of `completions`.
 #[derive(Debug, Args)]
@@ -33,12 +37,7 @@ pub(super) fn completions(arguments: &Arguments, mut command: clap::Command) -> 
     // Made in memory: the generator panics where its output is closed.
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, "sensor-daemon", &mut script);
-    match io::stdout().lock().write_all(&script) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("standard output can't be written to")
-        }
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    print(&script)
 }
 
 pub(super) fn man(arguments: &ManArguments, mut command: clap::Command) -> anyhow::Result<ExitCode> {
@@ -47,12 +46,39 @@ pub(super) fn man(arguments: &ManArguments, mut command: clap::Command) -> anyho
     Ok(ExitCode::SUCCESS)
 }
 
+/// What the pages say beyond the help texts, as roff.
+fn sections() -> String {
+    let config = config::DEFAULT_PATH;
+    format!(
+        "\
+.SH \"EXIT STATUS\"
+.TP
+\\fB0\\fR
+The command did what it says.
+.TP
+\\fB1\\fR
+The command failed, or what it checks is not in order. Standard error has the reason.
+.TP
+\\fB2\\fR
+The command line is wrong.
+.SH FILES
+.TP
+\\fI{config}\\fR
+The configuration file. It need not exist. \\fBsensor-daemon check-config\\fR checks it.
+.TP
+\\fI{DIRECTORY}/{FILE}\\fR
+The record of findings, which \\fBfindings\\fR, \\fBexplain\\fR and \\fBoutputs\\fR read.
+"
+    )
+}
+
 /// A page for `command`, and one for each of its subcommands that is not hidden.
 fn pages(directory: &Path, command: &clap::Command, name: &str) -> anyhow::Result<()> {
     let mut page = Vec::new();
     clap_mangen::Man::new(command.clone())
         .title(name.to_owned())
         .render(&mut page)?;
+    page.extend_from_slice(sections().as_bytes());
     let path = directory.join(format!("{name}.1"));
     let shown = Text::from(path.display().to_string().as_str()).for_terminal();
     fs::write(&path, page)

@@ -1,14 +1,11 @@
 //! `sensor-daemon explain`: the whole story of one finding.
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::{io, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-use super::{findings::colour, stored};
+use super::{colour, print, stored};
 use crate::{
     explain::{RELATED_NS, Story, html, svg, text},
     finding::{self, Report},
@@ -53,17 +50,12 @@ pub(super) fn explain(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         story = story.kept_in(&directory);
     }
     let told = match arguments.format {
-        Form::Text => text(&story, colour()),
+        Form::Text => text(&story, colour(&io::stdout())),
         Form::Html => html(&story),
         Form::Svg => svg(&story),
         Form::Json => serde_json::to_string_pretty(&story).context("the story can't be written as JSON")? + "\n",
     };
-    match io::stdout().lock().write_all(told.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("standard output can't be written to")
-        }
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    print(told.as_bytes())
 }
 
 /// Findings that may be related: of the same time, and of the same peers.

@@ -1,7 +1,7 @@
 //! `sensor-daemon findings`: what the sensor has kept.
 
 use std::{
-    io::{self, IsTerminal as _, Write},
+    io::{self, Write as _},
     process::ExitCode,
     time::Duration,
 };
@@ -9,23 +9,21 @@ use std::{
 use clap::{Args, ValueEnum};
 
 use super::{
+    colour,
     reporting::MinSeverity,
     stored::{self, moment},
+    table::Table,
 };
 use crate::{
     detect::State,
-    finding::{self, Encoding, Report},
-    model::Endpoint,
+    finding::{Encoding, Report},
     store::{Filter, Stored},
 };
 
-/// How often it is looked for what is new.
+/// Time between two looks for new states.
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 /// States read at once.
 const BATCH: usize = 256;
-/// Columns of the table, and of its last cell.
-const COLUMNS: usize = 80;
-const WHAT_MAX: usize = COLUMNS - 8 - 1 - 16 - 1 - 8 - 1 - 5 - 1;
 
 /// Arguments of `findings`.
 #[derive(Debug, Args)]
@@ -96,20 +94,19 @@ pub(super) fn findings(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }),
         limit: arguments.limit,
     };
-    let write = arguments.format.writer();
+    let encoding = arguments.format.encoding();
     let mut out = io::stdout().lock();
-    // Before they are listed, so that nothing is left out between; what is listed already is not shown again.
+    // This is read before the list, so that no state falls between the two.
     let mut last = if arguments.follow { reader.last()? } else { 0 };
     let mut shown = || -> anyhow::Result<()> {
-        if arguments.format == Style::Table {
-            writeln!(
-                out,
-                "{:<8} {:<16} {:<8} {:<5} {:<15}",
-                "ID", "OPENED (UTC)", "SEVERITY", "STATE", "PEER  WHAT"
-            )?;
+        let listed = reader.findings(&filter)?;
+        let table = Table::new(listed.iter().map(|stored| &stored.report), colour(&io::stdout()));
+        let write = |report: &Report| encoding.map_or_else(|| table.row(report), |encoding| encoding.text(report));
+        if encoding.is_none() {
+            out.write_all(table.header().as_bytes())?;
         }
-        for Stored { report, .. } in reader.findings(&filter)? {
-            out.write_all(write(&report).as_bytes())?;
+        for Stored { report, .. } in &listed {
+            out.write_all(write(report).as_bytes())?;
         }
         out.flush()?;
         if !arguments.follow {
@@ -131,7 +128,7 @@ pub(super) fn findings(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
     };
     match shown() {
-        // Whoever reads has enough.
+        // The reader has closed its end.
         Err(error) if is_closed(&error) => Ok(ExitCode::SUCCESS),
         other => other.map(|()| ExitCode::SUCCESS),
     }
@@ -143,107 +140,16 @@ fn is_closed(error: &anyhow::Error) -> bool {
 }
 
 impl Style {
-    fn writer(self) -> Box<dyn Fn(&Report) -> String> {
-        let encoding = match self {
-            Self::Table => return Box::new(row(colour())),
-            Self::Human => Encoding::Human { colour: colour() },
+    /// Writes findings so. `None` for the table.
+    fn encoding(self) -> Option<Encoding> {
+        Some(match self {
+            Self::Table => return None,
+            Self::Human => Encoding::Human {
+                colour: colour(&io::stdout()),
+            },
             Self::Json => Encoding::Json,
             Self::Ocsf => Encoding::Ocsf,
             Self::Ecs => Encoding::Ecs,
-        };
-        Box::new(move |report| encoding.text(report))
-    }
-}
-
-/// Whether standard output takes colours.
-pub(super) fn colour() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
-/// A line of the table.
-fn row(colour: bool) -> impl Fn(&Report) -> String {
-    move |report| {
-        let incident = &report.incident;
-        let state = match incident.state {
-            State::Active => "open",
-            State::Inactive => "ended",
-        };
-        let peer = incident.primary().map_or_else(
-            || "-".to_owned(),
-            |socket| match socket.remote {
-                Endpoint::Ip(address) => address.to_string(),
-                ref other => other.to_string(),
-            },
-        );
-        let what = format!("{peer}  {}", command(report));
-        let (paint, reset) = if colour {
-            (finding::human::paint(incident.severity), "\x1b[0m")
-        } else {
-            ("", "")
-        };
-        let opened = finding::time::calendar(incident.opened, &report.host).strftime("%Y-%m-%d %H:%M");
-        let id: String = report.id.chars().take(8).collect();
-        let severity = format!("{:<8}", incident.severity.name());
-        format!(
-            "{id:<8} {opened} {paint}{severity}{reset} {state:<5} {}\n",
-            clipped(&what, WHAT_MAX)
-        )
-    }
-}
-
-/// What was taken over, as it was called.
-fn command(report: &Report) -> String {
-    let shell = &report.incident.shell;
-    if shell.argv.is_empty() {
-        return shell.comm.for_terminal();
-    }
-    finding::human::command_line(&shell.argv, shell.argv_truncated)
-}
-
-/// At most so many columns.
-fn clipped(text: &str, columns: usize) -> String {
-    use unicode_width::UnicodeWidthChar as _;
-
-    let width = |text: &str| text.chars().map(|c| c.width().unwrap_or(0)).sum::<usize>();
-    if width(text) <= columns {
-        return text.to_owned();
-    }
-    let mut left = columns.saturating_sub(1);
-    let mut clipped = String::new();
-    for c in text.chars() {
-        let Some(rest) = left.checked_sub(c.width().unwrap_or(0)) else {
-            break;
-        };
-        left = rest;
-        clipped.push(c);
-    }
-    clipped.push('…');
-    clipped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        finding::tests::{report, reverse_shell},
-        model::Text,
-    };
-
-    #[test]
-    fn a_row_has_no_more_than_80_columns_and_no_escape() {
-        let mut incident = reverse_shell();
-        incident.shell.argv = vec![
-            Text::from("bash\u{1b}[2J\n"),
-            Text::from("\u{4f60}\u{597d}".repeat(60).as_str()),
-            Text::from("\u{202e}x"),
-        ];
-        let row = row(false)(&report(&incident));
-        assert_eq!(row.lines().count(), 1);
-        assert!(
-            !row.trim_end().contains(|c: char| c.is_control() || c == '\u{202e}'),
-            "{row:?}"
-        );
-        assert!(clipped(&row, COLUMNS + 1).trim_end() == row.trim_end(), "{row}");
-        assert!(row.contains("203.0.113.7:4444  'bash"), "{row}");
+        })
     }
 }

@@ -16,12 +16,14 @@ mod replay;
 mod reporting;
 mod run;
 mod stored;
+mod table;
 
 use std::{
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
     process::ExitCode,
 };
 
+use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
@@ -30,21 +32,21 @@ use crate::{VERSION, model::Text};
 /// Reports when a network peer takes control of a program on this host: reverse shells, bind shells, and UNIX commands
 /// run through a socket.
 ///
-/// It looks, in the kernel, at what the standard streams of every executed program ARE, and, where they are pipes, at who
-/// holds the other ends, so neither the name of the shell nor the way in which it was connected matters. One takeover is
-/// one finding, kept current until it ends.
+/// For every program that starts, the sensor asks the kernel what its standard input and output are. If they are pipes, it finds the
+/// processes at the other ends. So the name of the shell and the tool that connected it do not matter. One takeover is one
+/// finding, and the sensor updates it until the takeover ends.
 #[derive(Debug, Parser)]
 #[command(name = "sensor-daemon", version = VERSION, max_term_width = 100, propagate_version = true)]
 #[command(after_help = "\
 First steps:
-  sensor-daemon doctor    is everything there that the sensor needs?
-  sensor-daemon run       watch; findings on standard output, diagnostics on standard error
+  sensor-daemon doctor    checks that this host has what the sensor needs
+  sensor-daemon run       watches; findings go to standard output, diagnostics to standard error
 
-Then, from another terminal, a reverse shell to yourself:
+Then start a reverse shell to yourself in another terminal:
   nc -lp 4444 &
   bash -c 'bash -i >& /dev/tcp/127.0.0.1/4444 0>&1'")]
 struct Cli {
-    /// More diagnostics on standard error: -v debug, -vv also what the kernel side says. RUST_LOG overrides
+    /// Write more diagnostics to standard error: -v for debug messages, -vv also those of the kernel side. RUST_LOG wins over it
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
     #[command(subcommand)]
@@ -55,36 +57,36 @@ struct Cli {
 enum Command {
     /// Watch this host and write findings to standard output until told to stop
     ///
-    /// Findings go to standard output: for people if that is a terminal, else one JSON object a line. --output, --format and the
-    /// configuration file say otherwise; what the command line says wins over the file, that over the default. The first line of a
-    /// finding comes at once, further ones with the same `finding.name` as it grows, the last with state INACTIVE.
-    /// Diagnostics go to standard error.
+    /// On a terminal, findings are text for people; otherwise each is one JSON object on one line. --output, --format and the
+    /// configuration file change that. The command line wins over the file. The first line of a finding comes at once. As the
+    /// takeover goes on, further lines come with the same `finding.name`; the last one says that it has ended. Diagnostics go to
+    /// standard error.
     ///
-    /// A self-test precedes everything: the sensor refuses to run if it does not see its own child, or if the configuration
-    /// file is wrong; that file is read once, at start. Under systemd (Type=notify) readiness is reported after the test.
-    /// Takeovers that are under way then are reported as well. SIGTERM and SIGINT write the last state of open findings and end the
-    /// sensor with exit status 0; a standard output that nobody reads any more ends it with status 1.
+    /// At start the sensor reads the configuration file once and tests itself. It refuses to run if the file is wrong or if it
+    /// does not see its own child. Under systemd (Type=notify) it reports readiness after the test. It also reports takeovers
+    /// that are under way already. On SIGTERM and SIGINT it writes the last state of open findings and exits with status 0. It exits
+    /// with status 1 if nobody reads its standard output any more.
     Run(run::Arguments),
-    /// Watch like `run`, and record everything that the rule judges, for `replay`
+    /// Watch like `run`, and record what the sensor judges, for `replay`
     ///
-    /// The recording is one file of JSON lines: programs that were executed on pipes, terminals and connections, with their
-    /// arguments, and what was open when. Arguments can hold passwords, so only its owner may read the file. Bytes of
-    /// connections are not recorded.
+    /// The recording is one file of JSON lines: each program that was started on a pipe, terminal or connection, its arguments,
+    /// and what was open at that time. Arguments can hold passwords, so only the file's owner may read it. Bytes that
+    /// went over connections are not recorded.
     ///
-    /// If it can't be written any further (the disk is full), one line says so and watching goes on without. It grows by a
-    /// few hundred bytes to some kilobytes for each program that is judged.
+    /// The file grows by a few hundred bytes to some kilobytes for each program that is judged. If it can't be written any
+    /// further, for example because the disk is full, the sensor says so once and goes on watching.
     #[command(after_help = "\
-Try an exception before it is in force:
-  sensor-daemon record today.jsonl > findings.jsonl         as root; ^C once the work was done
-  sensor-daemon replay today.jsonl --config ./config.toml   as anybody: what would be reported")]
+Try an exception before you put it into force:
+  sensor-daemon record today.jsonl > findings.jsonl         as root; press ^C when the work is done
+  sensor-daemon replay today.jsonl --config ./config.toml   as any user; shows what would be reported")]
     Record(record::Arguments),
-    /// Judge a recording: what would be reported under this configuration
+    /// Judge a recording: show what would be reported under this configuration
     ///
-    /// Needs neither root nor the machine that was recorded. Findings come out as `run` writes them, byte for byte the same
-    /// under the same settings; names of users in the configuration file are looked up on this machine.
+    /// This needs neither root nor the machine that was recorded. Under the same settings, the findings are byte for byte those
+    /// that `run` writes. Names of users in the configuration file are looked up on this machine.
     ///
-    /// What was not followed when it was recorded can't be replayed: record with --min-severity low, and with the exceptions
-    /// in force disabled, to see everything.
+    /// A recording holds only what the sensor followed at that time. To record everything, use --min-severity low and disable
+    /// the exceptions.
     #[command(after_help = "\
 Examples:
   sensor-daemon replay today.jsonl --format human
@@ -93,8 +95,8 @@ Examples:
     Replay(replay::Arguments),
     /// List the findings that the sensor has kept
     ///
-    /// Reads the sensor's record, while it runs or when it does not: the newest state of each finding, by the time of its
-    /// last change. The first column is the beginning of the id, which `explain` takes.
+    /// Reads the sensor's record, whether the sensor runs or not. It shows the newest state of each finding, ordered by the time of
+    /// the last change. The first column is the beginning of the id; give it to `explain`.
     #[command(after_help = "\
 Examples:
   sensor-daemon findings --state active
@@ -102,52 +104,52 @@ Examples:
   sensor-daemon findings --peer 203.0.113.7 --format json | jq -r .finding.description
   sensor-daemon findings --follow")]
     Findings(findings::Arguments),
-    /// Show how each output is doing: what waits for it, and why it takes nothing
+    /// Show for each output whether it takes findings, how many wait for it, and why
     ///
-    /// Reads the sensor's record, as `findings` does. WAITING counts the states of findings that the output has not had; they are
-    /// kept for it. Exits 0 if all outputs take findings, 1 otherwise.
+    /// Reads the sensor's record, as `findings` does. WAITING counts the states of findings that the output has not taken yet. The
+    /// sensor keeps them for it. Exits 0 if all outputs take findings, 1 otherwise.
     #[command(after_help = "\
 Examples:
   sensor-daemon outputs
   sensor-daemon outputs --format json | jq -r 'select(.state != \"ok\") | .reason'")]
     Outputs(outputs::Arguments),
-    /// Tell the whole story of a finding: what happened, through what, to what, how bad, what to do now
+    /// Tell the whole story of a finding: what happened, how, to what, how bad it is, and what to do now
     ///
-    /// On one screen: the verdict and its evidence; the chain from the peer to the shell; the process tree; commands and times;
-    /// how the process is confined, with what is risky marked by !; related findings; where the logs are; and commands to
-    /// copy that stop it, collect evidence and cut the peer off. Nothing is run by this command.
+    /// One screen shows the verdict and its evidence, the chain from the peer to the shell, the process tree, the commands with
+    /// their times, how the process is confined (! marks a risk), related findings, and where the logs are. Below it are commands to
+    /// copy: they stop the takeover, collect evidence and cut the peer off. If the takeover may be innocent, they begin with
+    /// a look at it. `explain` itself runs none of them.
     #[command(after_help = "\
 Examples:
   sensor-daemon explain 3f2a91c0
   sensor-daemon explain 3f2a91c0 --format html > finding.html     for the ticket
   sensor-daemon explain 3f2a91c0 --format json | jq -r '.steps[].commands[]'")]
     Explain(explain::Arguments),
-    /// Check each prerequisite: is it there, what does it cost if not, what to do
+    /// Check each prerequisite, and say what is missing, what that costs and what to do
     ///
-    /// Each line begins with ok, degraded (the sensor runs, and sees less; the line says what) or missing (it does not run).
-    /// Loads the sensor's programs into the kernel for a moment and attaches nothing, beside a sensor that runs as well.
-    /// Exits 0 if the sensor can run here, 1 if not.
+    /// Each line begins with ok, degraded (the sensor runs and sees less; the line says what it does not see) or missing (the
+    /// sensor does not run). `doctor` loads the sensor's programs into the kernel for a moment and attaches none of them. It can run
+    /// beside a sensor. Exits 0 if the sensor can run here, 1 if not.
     Doctor(doctor::Arguments),
-    /// List what is never reported: the built-in exceptions and the configuration file's, with their reasons
+    /// List what is never reported: the built-in exceptions and those of the configuration file, with their reasons
     ///
-    /// An exception is a takeover that is meant to be: a login through sshd, `kubectl exec`, the jobs of a CI runner. Each
-    /// is shown with all of its conditions; if every one of them holds, nothing is reported. Nothing runs and nothing is
-    /// changed by this command.
+    /// An exception describes a takeover that is meant to be: a login through sshd, `kubectl exec`, the jobs of a CI runner. Each
+    /// is shown with its conditions. If all of them hold, nothing is reported. This command runs nothing and changes nothing.
     ///
-    /// A finding that is ordinary work on your hosts becomes an exception of your own in
-    /// /etc/sensor-daemon/config.toml; docs/exceptions.md shows every field. An exception that is too wide for your
-    /// hosts is turned off there: disable_exceptions = ["x11-forwarding"]
+    /// If a finding is ordinary work on your hosts, add an exception to /etc/sensor-daemon/config.toml; docs/exceptions.md
+    /// describes each field. If a built-in exception is too wide for your hosts, disable it there:
+    /// disable_exceptions = ["x11-forwarding"]
     #[command(after_help = "\
 Examples:
   sensor-daemon exceptions
   sensor-daemon exceptions --config ./config.toml
   sensor-daemon exceptions --format json | jq -r '.[] | select(.disabled) | .id'")]
     Exceptions(exceptions::Arguments),
-    /// Check a configuration file before a sensor reads it: OK, or everything that is wrong with it
+    /// Check a configuration file before a sensor reads it: print OK, or everything that is wrong with it
     ///
-    /// Every problem is a line on standard error, FILE:LINE: what is wrong; what to do. Exits 0 if there is none, 1
-    /// otherwise; `run` refuses to start with the same words. Run it on the host that the file is for: names of users are
-    /// looked up.
+    /// Each problem is one line on standard error, FILE:LINE: what is wrong; what to do. Exits 0 if there is none, 1 otherwise.
+    /// `run` refuses such a file with the same words. Run this on the host that the file is for, because names of users
+    /// are looked up.
     #[command(after_help = "\
 A file to begin with:
   min_severity = \"medium\"
@@ -166,8 +168,10 @@ Examples:
   sensor-daemon completions zsh > /usr/local/share/zsh/site-functions/_sensor-daemon
   sensor-daemon completions fish > ~/.config/fish/completions/sensor-daemon.fish")]
     Completions(completions::Arguments),
-    /// Write the manual pages, one a subcommand, into a directory: what a package does
-    #[command(hide = true)]
+    /// Write the manual pages into a directory, one for each subcommand
+    #[command(after_help = "\
+Examples:
+  sensor-daemon man /usr/local/share/man/man1")]
     Man(completions::ManArguments),
 }
 
@@ -200,6 +204,21 @@ pub fn main() -> ExitCode {
     })
 }
 
+/// Whether `stream` takes colours: it is a terminal, and NO_COLOR is not set.
+fn colour(stream: &impl io::IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Writes to standard output. That its reader has closed it is no failure.
+fn print(bytes: &[u8]) -> anyhow::Result<ExitCode> {
+    match io::stdout().lock().write_all(bytes) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("standard output can't be written to")
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
 /// Diagnostics go to standard error; standard output belongs to findings.
 fn start_diagnostics(verbose: u8) {
     let default = match verbose {
@@ -215,10 +234,9 @@ fn start_diagnostics(verbose: u8) {
         Some(Err(error)) => (EnvFilter::new(default), Some(error)),
         None => (EnvFilter::new(default), None),
     };
-    let terminal = io::stderr().is_terminal();
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
-        .with_ansi(terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()))
+        .with_ansi(colour(&io::stderr()))
         .with_target(verbose > 0);
     // Journald stamps lines itself.
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();

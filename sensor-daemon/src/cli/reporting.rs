@@ -8,8 +8,8 @@ use std::{
 use clap::{Args, ValueEnum};
 
 use super::{
+    colour,
     enrichment::{self, Enrichment},
-    findings::colour,
 };
 use crate::{
     config,
@@ -102,8 +102,12 @@ pub(super) struct Told {
 /// How standard output gets it: for people on a terminal, unless something else was asked for.
 pub(super) fn for_stdout(format: Format) -> Encoding {
     match format.encoding() {
-        Encoding::Human { .. } => Encoding::Human { colour: colour() },
-        Encoding::Json if format == Format::Auto && io::stdout().is_terminal() => Encoding::Human { colour: colour() },
+        Encoding::Human { .. } => Encoding::Human {
+            colour: colour(&io::stdout()),
+        },
+        Encoding::Json if format == Format::Auto && io::stdout().is_terminal() => Encoding::Human {
+            colour: colour(&io::stdout()),
+        },
         other => other,
     }
 }

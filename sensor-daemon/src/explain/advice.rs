@@ -4,17 +4,15 @@
 
 use std::net::IpAddr;
 
-use serde::Serialize;
-
 use crate::{
-    detect::State,
+    detect::{Link, State},
     finding::Report,
     model::{Container, ContainerRuntime, Direction, Endpoint, Socket, Transport},
 };
 
 use super::{
-    processes::{Process, Role},
-    shell::{self, Line, id, line, word},
+    shell::{self, COMMENT, Line, id, is_nerdctl, line, word},
+    story::{Process, Role, Step},
 };
 
 /// Most processes that a step names.
@@ -22,47 +20,59 @@ const PROCESSES_MAX: usize = 6;
 /// Most peers that a step names.
 const PEERS_MAX: usize = 4;
 
-/// Something to do.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Step {
-    /// What it is for.
-    pub what: String,
-    /// The commands, one after another. None if there is nothing to type.
-    pub commands: Vec<Line>,
-}
-
-impl Step {
-    pub(super) fn new(what: &str, commands: Vec<Line>) -> Self {
-        Self {
-            what: what.to_owned(),
-            commands,
-        }
-    }
-}
-
 /// The steps in the order in which they are safe to take: evidence goes first when a process is ended.
+///
+/// Where a general program holds both the connection and the shell ([`Link::Held`]), it may be at its ordinary work: an editor
+/// with its terminal, a web server with a helper. There the first step is to look, and whatever disturbs that program comes last,
+/// as comments: pasting the whole list stops and blocks nothing.
 pub(super) fn steps(report: &Report, processes: &[Process]) -> Vec<Step> {
-    let mut targets: Vec<&Process> = processes.iter().filter(|process| process.role == Role::Shell).collect();
-    targets.extend(processes.iter().filter(|process| process.role == Role::Relay));
+    let incident = &report.incident;
+    let of = |role| processes.iter().filter(move |process| process.role == role);
+    let mut targets: Vec<&Process> = of(Role::Shell).chain(of(Role::Relay)).collect();
     targets.retain(|process| process.pid > 1);
     targets.truncate(PROCESSES_MAX);
-    let live = report.incident.state == State::Active && !targets.is_empty();
+    let live = incident.state == State::Active && !targets.is_empty();
+    let sure = incident.link != Link::Held;
     let mut steps = Vec::new();
-    if live {
-        let commands = vec![on(&targets), line("on 'kill -STOP $p'")];
+    let stop = || line("on 'kill -STOP $p'");
+    if live && sure {
+        let commands = vec![on(&targets), stop()];
         steps.push(Step::new("stop it, so that evidence stays", commands));
+    } else if !sure {
+        steps.push(look(live.then(|| on(&targets))));
     }
     steps.extend(evidence(report, live));
-    if let Some(container) = &report.incident.shell.container {
+    if let Some(container) = &incident.shell.container {
         steps.extend(snapshot(report, container));
     }
+    let quiet = steps.len();
     steps.extend(isolate(report));
     steps.extend(block(report, live));
     if live {
-        steps.push(Step::new("end the session", vec![line("on 'kill -KILL $p'")]));
+        let end = line("on 'kill -KILL $p'");
+        let commands = if sure { vec![end] } else { vec![stop(), end] };
+        steps.push(Step::new("end the session", commands));
+    }
+    if !sure {
+        steps[quiet..].iter_mut().for_each(only_if_meant_ill);
     }
     steps
+}
+
+/// What to look at before anything else.
+fn look(on: Option<Line>) -> Step {
+    let mut commands: Vec<Line> = on.into_iter().collect();
+    if !commands.is_empty() {
+        commands.push(line("on 'ps -o pid,ppid,user,lstart,args -p $p; ls -l /proc/$p/exe'"));
+    }
+    Step::new("it may be innocent (editor, web server): look first", commands)
+}
+
+fn only_if_meant_ill(step: &mut Step) {
+    step.what.insert_str(0, "if it is a takeover, without #: ");
+    for Line(words) in &mut step.commands {
+        words.insert(0, String::from(COMMENT));
+    }
 }
 
 /// A function that runs a command with `$p` as each process that still is the one that the finding names: its start time is
@@ -138,19 +148,15 @@ fn snapshot(report: &Report, container: &Container) -> Option<Step> {
         ContainerRuntime::Docker | ContainerRuntime::Podman => {
             format!("{} commit {id} finding-{name}", container.runtime)
         }
-        ContainerRuntime::Containerd if is_nerdctl(report) => format!("nerdctl commit {id} finding-{name}"),
+        ContainerRuntime::Containerd if is_nerdctl(&report.incident.shell) => {
+            format!("nerdctl commit {id} finding-{name}")
+        }
         ContainerRuntime::Containerd => format!("nerdctl -n k8s.io commit {id} finding-{name}"),
         ContainerRuntime::Crio => format!("crictl checkpoint --export=/root/finding-{name}.tar {id}"),
         ContainerRuntime::Nspawn => format!("machinectl clone {id} finding-{name}"),
         ContainerRuntime::Ecs | ContainerRuntime::Unknown => return None,
     };
     Some(Step::new("snapshot the container", vec![line(&command)]))
-}
-
-/// containerd keeps what Kubernetes and what nerdctl runs apart.
-pub(super) fn is_nerdctl(report: &Report) -> bool {
-    let cgroup = &report.incident.shell.cgroup;
-    cgroup.leaf.to_text().starts_with("nerdctl-")
 }
 
 /// Marks the pod, so that a network policy can cut it off.

@@ -1,20 +1,15 @@
 //! A story as one page that needs nothing else: no script, no network, its style pinned by hash in the page's own content
-//! security policy. Every foreign string goes through `markup::escape`.
-
-use std::fmt::Write as _;
+//! security policy. `maud` escapes every string.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use maud::{DOCTYPE, Markup, PreEscaped, html as markup};
 use sha2::{Digest as _, Sha256};
 
 use crate::detect::State;
 
 use super::{
-    advice::Step,
-    markup::escape,
-    processes::Role,
-    story::Story,
+    story::{CommandRow, Process, Role, Step, Story, second},
     svg::{self, after},
-    text::second,
 };
 
 const STYLE: &str = "\
@@ -41,209 +36,178 @@ ol{padding-left:22px}li{margin:6px 0}\
 pub fn html(story: &Story) -> String {
     let style = format!("{}{STYLE}", svg::STYLE);
     let hash = STANDARD.encode(Sha256::digest(style.as_bytes()));
-    let mut out = String::new();
+    let policy = format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'");
     let severity = story.severity.name();
     let state = match (story.state, story.monitoring_ended) {
         (State::Inactive, _) => "ENDED",
         (State::Active, true) => "LEFT OPEN",
         (State::Active, false) => "GOING ON",
     };
-    let title = format!("{severity}: {} on {}", story.title, story.host);
-    let end = story.ended.as_ref().unwrap_or(&story.updated);
-    // Writing to a string can't fail.
-    let _ = write!(
-        out,
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; \
-         form-action 'none'\">\n<meta name=\"referrer\" content=\"no-referrer\">\n<meta name=\"viewport\" content=\"width=device-width, \
-         initial-scale=1\">\n<title>{}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n\
-         <div><span class=\"tag {severity}\">{severity}</span><span class=\"tag\">{state}</span></div>\n\
-         <h1>{}</h1>\n<p class=\"dim\">{} to {} &#183; <code>{}</code></p>\n<p class=\"lead\">{}</p>\n",
-        escape(&title),
-        foreign(&format!("{} on {}", capital(story.title), story.host)),
-        escape(&second(&story.opened)),
-        escape(&second(end)),
-        escape(&story.id),
-        foreign(&story.verdict),
-    );
-    if !story.evidence.is_empty() {
-        let _ = writeln!(out, "<p class=\"dim\">Seen: {}</p>", foreign(&story.evidence));
-    }
-    let _ = writeln!(
-        out,
-        "<h2>The chain from the peer to the shell</h2>\n<div class=\"wide\">{}</div>",
-        svg::inline("The chain from the peer to the shell", svg::chain(story))
-    );
-    let _ = writeln!(
-        out,
-        "<h2>Timeline</h2>\n<div class=\"wide\">{}</div>",
-        svg::inline("Timeline", svg::timeline(story))
-    );
-    facts(&mut out, story);
-    posture(&mut out, story);
-    processes(&mut out, story);
-    commands(&mut out, story);
-    related(&mut out, story);
-    out.push_str("<h2>Logs</h2>\n");
-    story.logs.iter().for_each(|item| step(&mut out, item, "p"));
-    out.push_str("<h2>MITRE ATT&amp;CK</h2>\n<dl>\n");
-    for technique in &story.mitre {
-        let _ = writeln!(
-            out,
-            "<dt>{}</dt><dd>{}</dd>",
-            escape(technique.id),
-            escape(technique.name)
-        );
-    }
-    out.push_str("</dl>\n<h2>What to do now</h2>\n<p class=\"dim\">As root on this host, in this order.</p>\n<ol>\n");
-    story.steps.iter().for_each(|item| step(&mut out, item, "li"));
-    let _ = write!(
-        out,
-        "</ol>\n<p class=\"dim\">Written by sensor-daemon {}. This page holds no script and loads nothing.</p>\n</main>\n</body>\n</html>\n",
-        crate::VERSION
-    );
-    out
+    let page = markup! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(policy);
+                meta name="referrer" content="no-referrer";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (severity) ": " (story.title) " on " (story.host) }
+                style { (PreEscaped(style)) }
+            }
+            body {
+                main {
+                    div { span class={ "tag " (severity) } { (severity) } span class="tag" { (state) } }
+                    h1 { (foreign(&format!("{} on {}", capital(story.title), story.host))) }
+                    p class="dim" {
+                        (second(&story.opened)) " to " (second(story.end())) " · " code { (story.id) }
+                    }
+                    p class="lead" { (foreign(&story.verdict)) }
+                    @if !story.evidence.is_empty() { p class="dim" { "Seen: " (foreign(&story.evidence)) } }
+                    (picture("The chain from the peer to the shell", svg::chain(story)))
+                    (picture("Timeline", svg::timeline(story)))
+                    h2 { "Where" }
+                    dl { @for fact in &story.facts { dt { (fact.what) } dd { (foreign(&fact.value)) } } }
+                    (posture(story))
+                    (processes(story))
+                    (commands(story))
+                    (related(story))
+                    h2 { "Logs" }
+                    @for log in &story.logs { p { (foreign(&log.what)) } (copied(log)) }
+                    h2 { "MITRE ATT&CK" }
+                    dl { @for technique in &story.mitre { dt { (technique.id) } dd { (technique.name) } } }
+                    h2 { "What to do now" }
+                    p class="dim" { "As root on this host, in this order." }
+                    ol { @for step in &story.steps { li { (foreign(&step.what)) (copied(step)) } } }
+                    p class="dim" {
+                        "Written by sensor-daemon " (crate::VERSION) ". This page holds no script and loads nothing."
+                    }
+                }
+            }
+        }
+    };
+    page.into_string() + "\n"
 }
 
-/// A foreign string: escaped, and unable to turn the direction of what is around it.
-fn foreign(text: &str) -> String {
-    format!("<bdi>{}</bdi>", escape(text))
+/// A foreign string, unable to turn the direction of what is around it.
+fn foreign(text: &str) -> Markup {
+    markup! { bdi { (text) } }
 }
 
 fn capital(text: &str) -> String {
     let mut chars = text.chars();
-    chars
-        .next()
-        .map(|first| first.to_uppercase().chain(chars).collect())
-        .unwrap_or_default()
+    let first = chars.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(chars).collect()
 }
 
-fn facts(out: &mut String, story: &Story) {
-    out.push_str("<h2>Where</h2>\n<dl>\n");
-    for fact in &story.facts {
-        let _ = writeln!(out, "<dt>{}</dt><dd>{}</dd>", escape(fact.what), foreign(&fact.value));
+fn picture(label: &str, picture: (Markup, usize)) -> Markup {
+    markup! {
+        h2 { (label) }
+        div class="wide" { (svg::inline(label, picture)) }
     }
-    out.push_str("</dl>\n");
 }
 
-fn posture(out: &mut String, story: &Story) {
-    if story.posture.is_empty() {
-        return;
+fn posture(story: &Story) -> Markup {
+    markup! {
+        @if !story.posture.is_empty() {
+            h2 { "Posture" }
+            div class="wide" { table {
+                @for property in &story.posture {
+                    tr class=[property.risk.map(|_| "risk")] {
+                        th scope="row" { (property.what) }
+                        td { (foreign(&property.value)) }
+                        td class="bad" { (property.risk.unwrap_or_default()) }
+                    }
+                }
+            } }
+        }
     }
-    out.push_str("<h2>Posture</h2>\n<div class=\"wide\"><table>\n");
-    for property in &story.posture {
-        let (class, risk) = match property.risk {
-            Some(risk) => (" class=\"risk\"", escape(risk)),
-            None => ("", String::new()),
-        };
-        let _ = writeln!(
-            out,
-            "<tr{class}><th scope=\"row\">{}</th><td>{}</td><td class=\"bad\">{risk}</td></tr>",
-            escape(property.what),
-            foreign(&property.value)
-        );
-    }
-    out.push_str("</table></div>\n");
 }
 
-fn processes(out: &mut String, story: &Story) {
-    out.push_str(
-        "<h2>Processes</h2>\n<div class=\"wide\"><table>\n<tr><th>Process</th><th class=\"less\">User id</th><th class=\"less\">Started</th><th>Command</th><th>Part</th></tr>\n",
-    );
-    for process in &story.processes {
+fn processes(story: &Story) -> Markup {
+    let row = |process: &Process| {
         let (part, class) = match process.role {
-            Role::Shell => ("taken over", "bad"),
-            Role::Relay => ("relay", ""),
-            Role::Ancestor => ("", ""),
+            Role::Shell => ("taken over", "fix bad"),
+            Role::Relay => ("relay", "fix"),
+            Role::Ancestor => ("", "fix"),
         };
-        let branch = if process.depth == 0 { "" } else { "&#9492;&#160;" };
-        let user = process.user_id.map(|uid| uid.to_string()).unwrap_or_default();
+        let branch = if process.depth == 0 { "" } else { "└\u{a0}" };
+        let started = process.started.as_deref().map(second);
         let command = if process.command.is_empty() {
             &process.name
         } else {
             &process.command
         };
-        let _ = writeln!(
-            out,
-            "<tr><td class=\"mono fix\">{}{branch}{}</td><td class=\"less\">{user}</td><td class=\"fix less\">{}</td><td class=\"mono\">{}</td>\
-             <td class=\"fix {class}\">{part}</td></tr>",
-            "&#160;&#160;".repeat(process.depth.min(16)),
-            process.pid,
-            process
-                .started
-                .as_deref()
-                .map(|stamp| escape(&second(stamp)))
-                .unwrap_or_default(),
-            foreign(command),
-        );
-    }
-    out.push_str("</table></div>\n");
-}
-
-fn commands(out: &mut String, story: &Story) {
-    let _ = writeln!(out, "<h2>Commands ({})</h2>", story.command_count);
-    let hidden = story.command_count.saturating_sub(story.commands.len() as u64);
-    if hidden > 0 {
-        let _ = writeln!(out, "<p class=\"dim\">{hidden} earlier ones are not kept.</p>");
-    }
-    if story.commands.is_empty() {
-        return;
-    }
-    out.push_str("<div class=\"wide\"><table>\n<tr><th>Time</th><th class=\"less\">After</th><th>Process</th><th class=\"less\">User id</th><th>Command</th></tr>\n");
-    for command in &story.commands {
-        let _ = writeln!(
-            out,
-            "<tr><td class=\"fix\">{}</td><td class=\"fix less\">{}</td><td>{}</td><td class=\"less\">{}</td><td class=\"mono\">{}</td></tr>",
-            escape(&command.clock),
-            escape(&after(command.after)),
-            command.pid,
-            command.user_id,
-            foreign(&command.command)
-        );
-    }
-    out.push_str("</table></div>\n");
-}
-
-fn related(out: &mut String, story: &Story) {
-    out.push_str("<h2>Related findings</h2>\n");
-    if story.related.is_empty() {
-        out.push_str("<p class=\"dim\">None in this host's store: no other of the same place or peer.</p>\n");
-        return;
-    }
-    out.push_str(
-        "<div class=\"wide\"><table>\n<tr><th>Opened</th><th>Severity</th><th>What</th><th>Where</th><th>Why</th><th>Id</th></tr>\n",
-    );
-    for related in &story.related {
-        let id: String = related.id.chars().take(8).collect();
-        let _ = writeln!(
-            out,
-            "<tr><td class=\"fix\">{}</td><td>{}</td><td>{}</td><td>{}</td><td class=\"fix\">{}</td><td class=\"mono\">{}</td></tr>",
-            escape(&second(&related.opened)),
-            related.severity.name(),
-            escape(related.title),
-            foreign(&related.place),
-            escape(related.why),
-            escape(&id)
-        );
-    }
-    out.push_str("</table></div>\n");
-    if story.related_hidden > 0 {
-        let _ = writeln!(out, "<p class=\"dim\">And {} more.</p>", story.related_hidden);
+        markup! {
+            tr {
+                td class="mono fix" { ("\u{a0}\u{a0}".repeat(process.depth.min(16))) (branch) (process.pid) }
+                td class="less" { @if let Some(uid) = process.user_id { (uid) } }
+                td class="fix less" { (started.unwrap_or_default()) }
+                td class="mono" { (foreign(command)) }
+                td class=(class) { (part) }
+            }
+        }
+    };
+    markup! {
+        h2 { "Processes" }
+        div class="wide" { table {
+            tr { th { "Process" } th class="less" { "User id" } th class="less" { "Started" } th { "Command" } th { "Part" } }
+            @for process in &story.processes { (row(process)) }
+        } }
     }
 }
 
-fn step(out: &mut String, step: &Step, tag: &str) {
-    let _ = write!(out, "<{tag}>{}", foreign(&step.what));
-    let close = format!("</{tag}>\n");
-    // A paragraph can't hold a block.
-    if tag == "p" {
-        out.push_str(&close);
+fn commands(story: &Story) -> Markup {
+    let (first, hidden, newest) = story.commands_shown(usize::MAX);
+    let row = |command: &CommandRow| {
+        markup! {
+            tr {
+                td class="fix" { (command.clock) }
+                td class="fix less" { (after(command.after)) }
+                td { (command.pid) }
+                td class="less" { (command.user_id) }
+                td class="mono" { (foreign(&command.command)) }
+            }
+        }
+    };
+    markup! {
+        h2 { "Commands (" (story.command_count) ")" }
+        @if !story.commands.is_empty() {
+            div class="wide" { table {
+                tr { th { "Time" } th class="less" { "After" } th { "Process" } th class="less" { "User id" } th { "Command" } }
+                @for command in first { (row(command)) }
+                @if hidden > 0 { tr { td class="dim" colspan="5" { "… " (hidden) " more, not kept …" } } }
+                @for command in newest { (row(command)) }
+            } }
+        }
     }
-    if !step.commands.is_empty() {
-        let lines: Vec<String> = step.commands.iter().map(|command| escape(&command.joined())).collect();
-        let _ = writeln!(out, "<pre>{}</pre>", lines.join("\n"));
+}
+
+fn related(story: &Story) -> Markup {
+    markup! {
+        h2 { "Related findings" }
+        @if story.related.is_empty() {
+            p class="dim" { "None in this host's store: no other of the same place or peer." }
+        } @else {
+            div class="wide" { table {
+                tr { th { "Opened" } th { "Severity" } th { "What" } th { "Where" } th { "Why" } th { "Id" } }
+                @for related in &story.related {
+                    tr {
+                        td class="fix" { (second(&related.opened)) }
+                        td { (related.severity.name()) }
+                        td { (related.title) }
+                        td { (foreign(&related.place)) }
+                        td class="fix" { (related.why) }
+                        td class="mono" { (related.id.chars().take(8).collect::<String>()) }
+                    }
+                }
+            } }
+            @if story.related_hidden > 0 { p class="dim" { "And " (story.related_hidden) " more." } }
+        }
     }
-    if tag != "p" {
-        out.push_str(&close);
-    }
+}
+
+/// The commands of a step, to be copied together.
+fn copied(step: &Step) -> Markup {
+    let lines: Vec<String> = step.commands.iter().map(|command| command.joined()).collect();
+    markup! { @if !lines.is_empty() { pre { (lines.join("\n")) } } }
 }

@@ -6,8 +6,8 @@ use crate::{
 };
 
 use super::{
-    advice::{self, Step},
     shell::{self, id, line, word},
+    story::Step,
 };
 
 /// Most characters of a pod's uid, which is a UUID or the hash of a file.
@@ -51,7 +51,7 @@ fn of_container(report: &Report, container: &Container, from: i64) -> Vec<Step> 
     match container.runtime {
         ContainerRuntime::Docker => steps.push(own(format!("docker logs --timestamps --since {since} {id}"))),
         ContainerRuntime::Podman => steps.push(own(format!("podman logs --timestamps --since {since} {id}"))),
-        ContainerRuntime::Containerd if advice::is_nerdctl(report) => {
+        ContainerRuntime::Containerd if shell::is_nerdctl(&report.incident.shell) => {
             steps.push(own(format!("nerdctl logs --timestamps --since {since} {id}")));
         }
         ContainerRuntime::Containerd | ContainerRuntime::Crio => {

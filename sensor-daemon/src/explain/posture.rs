@@ -1,13 +1,8 @@
 //! What a process could have done, in words, with what makes a takeover of it worse.
 
-use serde::Serialize;
+use crate::{finding::Report, model::Posture};
 
-use crate::{
-    finding::Report,
-    model::{Posture, Text},
-};
-
-use super::story::bounded;
+use super::story::{Property, safe};
 
 /// What Docker and Podman give a container that asks for nothing: more than that is worth a word.
 const USUAL: [&str; 14] = [
@@ -39,18 +34,6 @@ const WORST: [&str; 7] = [
 /// Most capabilities named.
 const NAMED_MAX: usize = 12;
 
-/// One property.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Property {
-    /// Which.
-    pub what: &'static str,
-    /// How it is.
-    pub value: String,
-    /// Why that makes things worse, if it does.
-    pub risk: Option<&'static str>,
-}
-
 /// All that are known.
 pub(super) fn properties(report: &Report) -> Vec<Property> {
     let contained = report.incident.shell.container.is_some();
@@ -71,7 +54,7 @@ pub(super) fn properties(report: &Report) -> Vec<Property> {
     let mut add = |what, value: String, risk: Option<&'static str>| {
         properties.push(Property {
             what,
-            value: bounded(&Text::from(value.as_str()).for_terminal()),
+            value: safe(&value),
             risk,
         });
     };

@@ -1,49 +1,11 @@
 //! The tree of the processes that a finding names: those above the shell, its relays, and the shell.
 
-use serde::Serialize;
-
 use crate::{
-    finding::{Report, describe, human, time},
+    finding::{Report, describe, time, typed},
     model::ProcessId,
 };
 
-use super::story::bounded;
-
-/// What a process has to do with a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Role {
-    /// It is above the shell, and no more.
-    Ancestor,
-    /// It carries the shell's streams.
-    Relay,
-    /// The shell, or the first command of a technique without one.
-    Shell,
-}
-
-/// One process.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Process {
-    /// How far below the first one it is.
-    pub depth: usize,
-    /// Process id, as the host numbers it.
-    pub pid: u32,
-    /// Its parent's.
-    pub parent: Option<u32>,
-    /// Real user id.
-    pub user_id: Option<u32>,
-    /// Its part.
-    pub role: Role,
-    /// What its program is.
-    pub name: String,
-    /// Its arguments, else its executable.
-    pub command: String,
-    /// When it started, RFC 3339; `None` where that is not known.
-    pub started: Option<String>,
-    /// The same in ticks of `/proc/PID/stat`.
-    pub start_ticks: u64,
-}
+use super::story::{Process, Role, bounded};
 
 /// Parents before children.
 pub(super) fn processes(report: &Report) -> Vec<Process> {
@@ -71,7 +33,7 @@ pub(super) fn processes(report: &Report) -> Vec<Process> {
                 .map(|path| path.for_terminal())
                 .unwrap_or_default()
         } else {
-            human::command_line(&ancestor.argv, false)
+            typed::command_line(&ancestor.argv, false)
         };
         all.push(Process {
             user_id: Some(ancestor.uid),
@@ -97,7 +59,7 @@ pub(super) fn processes(report: &Report) -> Vec<Process> {
         user_id: Some(shell.credentials.uid),
         role: Role::Shell,
         name: describe::name(&shell.program, &shell.comm),
-        command: bounded(&human::command_line(&shell.argv, shell.argv_truncated)),
+        command: bounded(&typed::command_line(&shell.argv, shell.argv_truncated)),
         ..process(shell.process, shell.parent().map(|parent| parent.process.pid))
     });
     in_order(all)

@@ -1,44 +1,28 @@
-//! Which other findings a reader should see: of the same container or unit at about the same time, and of the same peer.
-
-use serde::Serialize;
+//! Which other findings a reader should see: those of the same peer, and those of the same container or service at about the same
+//! time. A login session or a container manager is no such service: what it starts has nothing in common.
 
 use crate::{
-    detect::{Severity, State},
     finding::{Report, human, time},
-    model::Endpoint,
+    model::{Endpoint, Exec},
 };
 
-use super::story::{place, safe};
+use super::{
+    facts::place,
+    story::{Related, safe},
+};
 
 /// How far apart findings of one place may be, in nanoseconds: an hour.
 pub const RELATED_NS: i64 = 3_600 * 1_000_000_000;
 /// Most of them kept.
 const SHOWN_MAX: usize = 20;
+/// Services that start the programs of many who have nothing to do with each other: logins, container managers, schedulers.
+const SHARED: &str = "atd console-getty containerd cri-docker cri-o crio cron crond docker dropbear getty k3s k3s-agent kubelet \
+                      libvirtd podman rke2-agent rke2-server serial-getty ssh sshd user";
 
-/// Another finding.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Related {
-    /// Its id.
-    pub id: String,
-    /// When it opened, RFC 3339.
-    pub opened: String,
-    /// How bad it is.
-    pub severity: Severity,
-    /// Whether it goes on.
-    pub state: State,
-    /// What it is, in a few words.
-    pub title: &'static str,
-    /// Where.
-    pub place: String,
-    /// What it has in common: `same container`, `same unit`, `same peer`.
-    pub why: &'static str,
-}
-
-/// The related ones among `others`, the newest first, and how many more there are. Of several states of one finding the
-/// last given counts.
+/// The related ones among `others`, those of the same peer first, then the newest first, and how many more there are. Of several
+/// states of one finding the last given counts.
 pub(super) fn related(report: &Report, others: &[Report]) -> (Vec<Related>, usize) {
-    let mut found: Vec<(i128, Related)> = Vec::new();
+    let mut found: Vec<((bool, i128), Related)> = Vec::new();
     for (at, other) in others.iter().enumerate() {
         let newer = others[at + 1..].iter().any(|later| later.id == other.id);
         if other.id == report.id || newer {
@@ -49,7 +33,7 @@ pub(super) fn related(report: &Report, others: &[Report]) -> (Vec<Related>, usiz
         };
         let opened = time::calendar(other.incident.opened, &other.host);
         found.push((
-            opened.as_nanosecond(),
+            (why.starts_with("same peer"), opened.as_nanosecond()),
             Related {
                 id: safe(&other.id),
                 opened: opened.to_string(),
@@ -61,12 +45,13 @@ pub(super) fn related(report: &Report, others: &[Report]) -> (Vec<Related>, usiz
             },
         ));
     }
-    found.sort_by_key(|(opened, _)| std::cmp::Reverse(*opened));
+    found.sort_by_key(|(key, _)| std::cmp::Reverse(*key));
     let hidden = found.len().saturating_sub(SHOWN_MAX);
     found.truncate(SHOWN_MAX);
     (found.into_iter().map(|(_, related)| related).collect(), hidden)
 }
 
+/// What both have in common.
 fn why(report: &Report, other: &Report) -> Option<&'static str> {
     let (here, there) = (&report.incident.shell, &other.incident.shell);
     let near = {
@@ -74,14 +59,34 @@ fn why(report: &Report, other: &Report) -> Option<&'static str> {
         let (from, to) = span(other);
         from <= end + i128::from(RELATED_NS) && to >= start - i128::from(RELATED_NS)
     };
-    let same_peer = peers(report).any(|peer| peers(other).any(|theirs| theirs == peer));
-    match (&here.container, &there.container) {
-        (Some(ours), Some(theirs)) if near && ours.id == theirs.id => Some("same container"),
-        (None, None) if near && here.cgroup.id == there.cgroup.id && report.host.boot_id == other.host.boot_id => {
-            Some("same unit")
+    let peer = peers(report).any(|peer| peers(other).any(|theirs| theirs == peer));
+    let (container, unit) = match (&here.container, &there.container) {
+        (Some(ours), Some(theirs)) => (near && ours.id == theirs.id, false),
+        (None, None) => {
+            let same = here.cgroup.id == there.cgroup.id && report.host.boot_id == other.host.boot_id;
+            (false, near && same && is_own_service(here))
         }
-        _ => same_peer.then_some("same peer"),
+        _ => (false, false),
+    };
+    match (peer, container, unit) {
+        (true, true, _) => Some("same peer and container"),
+        (true, _, true) => Some("same peer and unit"),
+        (true, ..) => Some("same peer"),
+        (_, true, _) => Some("same container"),
+        (_, _, true) => Some("same unit"),
+        _ => None,
     }
+}
+
+/// Whether it runs in a service that starts its own programs only: `web.service`, not `sshd.service`, `user@1000.service` or
+/// `session-3.scope`.
+fn is_own_service(exec: &Exec) -> bool {
+    let leaf = exec.cgroup.leaf.to_text();
+    let Some(name) = leaf.strip_suffix(".service") else {
+        return false;
+    };
+    let name = name.split_once('@').map_or(name, |(template, _)| template);
+    !SHARED.split(' ').any(|shared| shared == name)
 }
 
 /// Unix nanoseconds of its first and last change.
@@ -90,7 +95,7 @@ fn span(report: &Report) -> (i128, i128) {
     (at(report.incident.opened), at(report.incident.updated))
 }
 
-/// Whom it talked to. A port says little: a peer is its address. Loopback is nobody.
+/// The addresses of its peers, without their ports. Loopback is left out: every takeover through a tunnel has it.
 fn peers(report: &Report) -> impl Iterator<Item = String> {
     let sockets = report
         .incident

@@ -3,10 +3,15 @@
 
 use serde::{Serialize, Serializer};
 
+use crate::{finding::typed, model::Exec};
+
 /// Most characters of a value. A longer one would not fit a line beside a label.
 const VALUE_MAX: usize = 66;
 /// Characters of a container's id that every runtime's tools take for the whole.
 const SHORT_ID: usize = 12;
+
+/// The first word of a line that a shell leaves out.
+pub(super) const COMMENT: &str = "#";
 
 /// One command line, as words that a shell takes as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,11 +43,8 @@ pub(super) fn word(value: &str) -> Option<String> {
     if value.is_empty() || value.starts_with('-') || value.len() > VALUE_MAX || !printable {
         return None;
     }
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@+,".contains(&byte);
-    if value.bytes().all(plain) {
-        return Some(value.to_owned());
-    }
-    Some(format!("'{}'", value.replace('\'', "'\\''"))).filter(|quoted| quoted.len() <= VALUE_MAX)
+    let word = typed::quoted(value);
+    (word.len() <= VALUE_MAX).then(|| word.into_owned())
 }
 
 /// A container's or finding's id: letters, digits and hyphens only.
@@ -52,14 +54,18 @@ pub(super) fn id(value: &str) -> Option<&str> {
     (fits && value.bytes().all(plain)).then_some(value)
 }
 
-/// A container's id as it is typed: of the usual 64 hexadecimal digits only the first ones.
+/// A container's id as it is typed.
 pub(super) fn container(value: &str) -> Option<&str> {
-    let id = id(value)?;
-    Some(short(id))
+    id(value).map(short)
 }
 
-/// As far as it is shown, if it is one of the usual kind.
+/// As far as it is shown: of the usual 64 hexadecimal digits only the first ones.
 pub(super) fn short(id: &str) -> &str {
     let usual = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     if usual { &id[..SHORT_ID] } else { id }
+}
+
+/// Whether it is nerdctl's. containerd keeps what Kubernetes and what nerdctl runs apart.
+pub(super) fn is_nerdctl(exec: &Exec) -> bool {
+    exec.cgroup.leaf.as_bytes().starts_with(b"nerdctl-")
 }

@@ -1,13 +1,12 @@
 //! The chain and the process tree in characters. Both mark the peer, the relays and what was taken over alike, so that the
 //! tree need not say again what the chain has said of them.
 
-use super::{
+use crate::finding::{
     columns::{Span, fit, joined},
-    processes::{Process, Role},
-    story::Story,
-    text::{BOLD, DIM, RED},
-    ways::{Flow, Node, Part, Way},
+    human::{BOLD, DIM, RED},
 };
+
+use super::story::{Flow, Node, Part, Process, Role, Story, Way};
 
 /// Most columns of a program's name in the chain, and of a command in the tree.
 const NAME_MAX: usize = 48;

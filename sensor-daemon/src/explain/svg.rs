@@ -1,19 +1,12 @@
 //! The picture of a story: the chain from the peer to the shell and the timeline, as SVG without script, style attribute or
-//! anything from elsewhere. Every foreign string goes through `markup::escape`.
+//! anything from elsewhere. `maud` escapes every string.
 
-use std::fmt::Write as _;
-
+use maud::{Markup, PreEscaped, html};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::detect::State;
+use crate::{detect::State, finding::columns::fit};
 
-use super::{
-    columns::fit,
-    markup::escape,
-    story::Story,
-    text::second,
-    ways::{Flow, Part, Way},
-};
+use super::story::{CommandRow, Flow, Node, Part, Story, Way, second};
 
 /// Width of a picture in its own units.
 const WIDTH: usize = 800;
@@ -21,6 +14,8 @@ const WIDTH: usize = 800;
 const NODE: usize = 56;
 /// Height between two nodes.
 const GAP: usize = 56;
+/// Height above the first node.
+const TOP: usize = 24;
 /// Height of a row of the timeline.
 const ROW: usize = 24;
 /// Commands on the timeline.
@@ -44,6 +39,9 @@ svg .shell{fill:var(--soft);stroke:var(--accent);stroke-width:2}svg .wire{stroke
 svg .head{fill:var(--dim)}svg .axis{stroke:var(--edge);stroke-width:2}svg .dot{fill:var(--accent)}\
 svg .end{fill:var(--bad)}";
 
+/// A picture and its height.
+type Picture = (Markup, usize);
+
 /// The picture alone: a whole SVG document.
 #[must_use]
 pub fn svg(story: &Story) -> String {
@@ -59,197 +57,172 @@ pub fn svg(story: &Story) -> String {
         story.host
     );
     let line = format!("{}  {}", story.id, second(&story.opened));
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" role=\"img\">\
-         <title>{0}</title><style>{STYLE}</style><rect class=\"paper\" width=\"{WIDTH}\" height=\"{height}\"/>\
-         <text class=\"name\" x=\"20\" y=\"30\">{1}</text><text class=\"dim\" x=\"20\" y=\"50\">{2}</text>\
-         <g transform=\"translate(0 {head})\">{chain}</g><g transform=\"translate(0 {3})\">{timeline}</g></svg>\n",
-        escape(&title),
-        escape(&fit(&title, (WIDTH - 40) / LARGE)),
-        escape(&fit(&line, (WIDTH - 40) / SMALL)),
-        head + above,
-    )
+    let picture = html! {
+        svg xmlns="http://www.w3.org/2000/svg" viewBox={ "0 0 " (WIDTH) " " (height) } width=(WIDTH) height=(height) role="img" {
+            title { (title) }
+            style { (PreEscaped(STYLE)) }
+            rect class="paper" width=(WIDTH) height=(height) {}
+            text class="name" x="20" y="30" { (fit(&title, (WIDTH - 40) / LARGE)) }
+            text class="dim" x="20" y="50" { (fit(&line, (WIDTH - 40) / SMALL)) }
+            (moved(head, chain))
+            (moved(head + above, timeline))
+        }
+    };
+    picture.into_string() + "\n"
 }
 
 /// A picture inside a page, which has the style.
-pub(super) fn inline(label: &str, (body, height): (String, usize)) -> String {
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">{body}</svg>",
-        escape(label)
-    )
+pub(super) fn inline(label: &str, (body, height): Picture) -> Markup {
+    html! {
+        svg xmlns="http://www.w3.org/2000/svg" viewBox={ "0 0 " (WIDTH) " " (height) } role="img" aria-label=(label) { (body) }
+    }
 }
 
-/// The chain, and its height. One or two ways stand beside each other, each with a column, if their names have room there;
-/// else each is below the one before.
-pub(super) fn chain(story: &Story) -> (String, usize) {
+fn moved(down: usize, part: Markup) -> Markup {
+    html! { g transform={ "translate(0 " (down) ")" } { (part) } }
+}
+
+/// The chain. One or two ways stand beside each other, each with a column, if their names have room there; else each is below the
+/// one before.
+pub(super) fn chain(story: &Story) -> Picture {
     let ways = &story.ways;
     let room = (WIDTH / ways.len().max(1)).saturating_sub(72) / LARGE;
-    let fits = |way: &Way| {
-        way.nodes
-            .iter()
-            .all(|node| node.part != Part::Peer || node.name.width() <= room)
-    };
-    if ways.len() <= 2 && ways.iter().all(fits) {
+    let mut peers = ways
+        .iter()
+        .flat_map(|way| &way.nodes)
+        .filter(|node| node.part == Part::Peer);
+    if ways.len() <= 2 && peers.all(|peer| peer.name.width() <= room) {
         return beside(story, ways);
     }
-    let (mut out, mut height) = (String::new(), 0);
+    let (mut parts, mut height) = (Vec::new(), 0);
     for way in ways.chunks(1) {
         let (part, below) = beside(story, way);
-        let _ = write!(out, "<g transform=\"translate(0 {height})\">{part}</g>");
+        parts.push(moved(height, part));
         height += below + 12;
     }
-    (out, height)
+    (html! { @for part in parts { (part) } }, height)
 }
 
-/// Ways beside each other, and their height.
-fn beside(story: &Story, ways: &[Way]) -> (String, usize) {
-    let columns = ways.len().max(1);
-    let width = WIDTH / columns;
+/// Ways beside each other.
+fn beside(story: &Story, ways: &[Way]) -> Picture {
+    let width = WIDTH / ways.len().max(1);
     let most = ways.iter().map(|way| way.nodes.len()).max().unwrap_or(0);
-    let height = (24 + most * (NODE + GAP) + 40).saturating_sub(GAP);
-    let mut out = String::new();
+    let height = (TOP + most * (NODE + GAP) + 40).saturating_sub(GAP);
     // The host's own part: everything below the peers.
-    let frame = 24 + NODE + GAP - 16;
-    let _ = write!(
-        out,
-        "<rect class=\"frame\" x=\"10\" y=\"{frame}\" width=\"{}\" height=\"{}\" rx=\"10\"/>",
-        WIDTH - 20,
-        height.saturating_sub(frame + 6)
-    );
+    let frame = TOP + NODE + GAP - 16;
     let host = format!("{}: {}", story.host, story.place);
-    let _ = write!(
-        out,
-        "<text class=\"label\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>",
-        WIDTH - 22,
-        height - 16,
-        escape(&fit(&host, 60))
-    );
-    for (at, way) in ways.iter().enumerate() {
-        column(&mut out, way, at * width + 24, width - 48, most);
-    }
-    (out, height)
+    let picture = html! {
+        rect class="frame" x="10" y=(frame) width=(WIDTH - 20) height=(height.saturating_sub(frame + 6)) rx="10" {}
+        text class="label" x=(WIDTH - 22) y=(height - 16) text-anchor="end" { (fit(&host, 60)) }
+        @for (at, way) in ways.iter().enumerate() {
+            (column(way, at * width + 24, width - 48, most))
+        }
+    };
+    (picture, height)
 }
 
-/// One way, downwards. A shorter one ends as far down as the longest.
-fn column(out: &mut String, way: &Way, x: usize, width: usize, most: usize) {
-    let box_width = width.min(560);
-    let _ = write!(
-        out,
-        "<text class=\"label\" x=\"{x}\" y=\"16\">{}</text>",
-        escape(&fit(&way.streams, width / SMALL))
-    );
+/// One way, downwards. A shorter one ends as far down as the longest, which has `most` nodes.
+fn column(way: &Way, x: usize, width: usize, most: usize) -> Markup {
     let last = way.nodes.len().saturating_sub(1);
-    for (at, node) in way.nodes.iter().enumerate() {
+    let top = |at: usize| {
         let level = if at == last { most.saturating_sub(1) } else { at };
-        let y = 24 + level * (NODE + GAP);
-        let (class, kind) = match node.part {
-            Part::Peer => ("peer", "PEER"),
-            Part::Relay => ("relay", "RELAY"),
-            Part::Shell => ("shell", "TAKEN OVER"),
-        };
-        let name = match node.pid {
-            Some(pid) => format!("{} (pid {pid})", fit(&node.name, 32)),
-            None => node.name.clone(),
-        };
-        let room = (box_width - 24) / LARGE;
-        let kind = if room > 40 { kind } else { "" };
-        let _ = write!(
-            out,
-            "<g><title>{}</title><rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"{box_width}\" height=\"{NODE}\" rx=\"6\"/>\
-             <text class=\"name\" x=\"{}\" y=\"{}\">{}</text><text class=\"dim\" x=\"{}\" y=\"{}\">{}</text>\
-             <text class=\"label\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{kind}</text></g>",
-            escape(&format!("{name}: {}", node.detail)),
-            x + 12,
-            y + 23,
-            escape(&fit(&name, room - kind.len())),
-            x + 12,
-            y + 43,
-            escape(&fit(&node.detail, (box_width - 24) / SMALL)),
-            x + box_width - 12,
-            y + 22,
-        );
-        if let Some(link) = &node.link {
-            let next = if at + 1 == last { most.saturating_sub(1) } else { at + 1 };
-            wire(out, way.flow, x + 24, y + NODE + 4, 24 + next * (NODE + GAP) - 4);
-            let _ = write!(
-                out,
-                "<text class=\"dim\" x=\"{}\" y=\"{}\">{}</text>",
-                x + 44,
-                y + NODE + 24,
-                escape(&fit(link, (width - 44) / SMALL))
-            );
+        TOP + level * (NODE + GAP)
+    };
+    html! {
+        text class="label" x=(x) y="16" { (fit(&way.streams, width / SMALL)) }
+        @for (at, node) in way.nodes.iter().enumerate() {
+            (self::node(node, x, top(at), width.min(560)))
+            @if let Some(link) = &node.link {
+                (wire(way.flow, x + 24, top(at) + NODE + 4, top(at + 1) - 4))
+                text class="dim" x=(x + 44) y=(top(at) + NODE + 24) { (fit(link, (width - 44) / SMALL)) }
+            }
+        }
+    }
+}
+
+fn node(node: &Node, x: usize, y: usize, width: usize) -> Markup {
+    let (class, kind) = match node.part {
+        Part::Peer => ("peer", "PEER"),
+        Part::Relay => ("relay", "RELAY"),
+        Part::Shell => ("shell", "TAKEN OVER"),
+    };
+    let name = match node.pid {
+        Some(pid) => format!("{} (pid {pid})", fit(&node.name, 32)),
+        None => node.name.clone(),
+    };
+    let room = (width - 24) / LARGE;
+    let kind = if room > 40 { kind } else { "" };
+    html! {
+        g {
+            title { (name) ": " (node.detail) }
+            rect class=(class) x=(x) y=(y) width=(width) height=(NODE) rx="6" {}
+            text class="name" x=(x + 12) y=(y + 23) { (fit(&name, room - kind.len())) }
+            text class="dim" x=(x + 12) y=(y + 43) { (fit(&node.detail, (width - 24) / SMALL)) }
+            text class="label" x=(x + width - 12) y=(y + 22) text-anchor="end" { (kind) }
         }
     }
 }
 
 /// A line with a head wherever bytes arrive.
-fn wire(out: &mut String, flow: Flow, x: usize, top: usize, bottom: usize) {
-    let _ = write!(
-        out,
-        "<line class=\"wire\" x1=\"{x}\" y1=\"{top}\" x2=\"{x}\" y2=\"{bottom}\"/>"
-    );
-    if flow != Flow::Out {
-        let (a, b, c) = (x - 5, x + 5, bottom - 9);
-        let _ = write!(out, "<path class=\"head\" d=\"M{a} {c}L{b} {c}L{x} {bottom}z\"/>");
-    }
-    if flow != Flow::In {
-        let (a, b, c) = (x - 5, x + 5, top + 9);
-        let _ = write!(out, "<path class=\"head\" d=\"M{a} {c}L{b} {c}L{x} {top}z\"/>");
+fn wire(flow: Flow, x: usize, top: usize, bottom: usize) -> Markup {
+    let head = |tip: usize, base: usize| {
+        let (a, b) = (x - 5, x + 5);
+        html! { path class="head" d=(format!("M{a} {base}L{b} {base}L{x} {tip}z")) {} }
+    };
+    html! {
+        line class="wire" x1=(x) y1=(top) x2=(x) y2=(bottom) {}
+        @if flow != Flow::Out { (head(bottom, bottom - 9)) }
+        @if flow != Flow::In { (head(top, top + 9)) }
     }
 }
 
-/// What happened when, and its height.
-pub(super) fn timeline(story: &Story) -> (String, usize) {
-    let clock = |stamp: &str| second(stamp).split_off(11);
-    let mut moments = vec![(
-        clock(&story.opened),
-        String::from("+0 s"),
-        format!("{} opens", story.title),
-        "end",
-    )];
-    let shown = story.commands.len().min(COMMANDS_SHOWN);
-    let hidden = story.command_count.saturating_sub(shown as u64);
-    if hidden > 0 {
-        let text = format!("{hidden} more commands, not shown");
-        moments.push((String::new(), String::new(), text, ""));
-    }
-    for command in &story.commands[story.commands.len() - shown..] {
-        moments.push((
-            command.clock.clone(),
-            after(command.after),
-            command.command.clone(),
-            "dot",
-        ));
-    }
-    let (stamp, what) = match (story.state, &story.ended) {
-        (State::Inactive, Some(ended)) => (ended, "it ends"),
-        (State::Active, _) if story.monitoring_ended => (&story.updated, "the sensor stops following it"),
-        _ => (&story.updated, "last change; it goes on"),
+/// A row of the timeline.
+struct Moment {
+    clock: String,
+    after: String,
+    text: String,
+    /// Of its dot; empty for none.
+    class: &'static str,
+}
+
+/// What happened when.
+pub(super) fn timeline(story: &Story) -> Picture {
+    let row = |clock: &str, after: &str, text: &str, class| Moment {
+        clock: clock.to_owned(),
+        after: after.to_owned(),
+        text: text.to_owned(),
+        class,
     };
-    moments.push((clock(stamp), after(story.duration_seconds), what.to_owned(), "end"));
-    let height = 16 + moments.len() * ROW + 8;
-    let mut out = String::new();
-    let _ = write!(
-        out,
-        "<line class=\"axis\" x1=\"190\" y1=\"20\" x2=\"190\" y2=\"{}\"/>",
-        height.saturating_sub(20)
-    );
-    for (at, (clock, after, text, class)) in moments.iter().enumerate() {
-        let y = 20 + at * ROW;
-        if !class.is_empty() {
-            let _ = write!(out, "<circle class=\"{class}\" cx=\"190\" cy=\"{y}\" r=\"5\"/>");
-        }
-        let _ = write!(
-            out,
-            "<text class=\"dim\" x=\"24\" y=\"{0}\">{1}</text><text class=\"dim\" x=\"176\" y=\"{0}\" text-anchor=\"end\">{2}</text>\
-             <text x=\"208\" y=\"{0}\">{3}</text>",
-            y + 4,
-            escape(clock),
-            escape(after),
-            escape(&fit(text, (WIDTH - 228) / SMALL))
-        );
+    let clock = |stamp: &str| second(stamp).split_off(11);
+    let command = |command: &CommandRow| row(&command.clock, &after(command.after), &command.command, "dot");
+    let (first, hidden, newest) = story.commands_shown(COMMANDS_SHOWN);
+    let opens = format!("{} opens", story.title);
+    let mut moments = vec![row(&clock(&story.opened), "+0 s", &opens, "end")];
+    moments.extend(first.iter().map(command));
+    if hidden > 0 {
+        moments.push(row("", "", &format!("{hidden} more commands, not shown"), ""));
     }
-    (out, height)
+    moments.extend(newest.iter().map(command));
+    let what = match story.state {
+        State::Inactive => "it ends",
+        State::Active if story.monitoring_ended => "the sensor stops following it",
+        State::Active => "last change; it goes on",
+    };
+    let end = (clock(story.end()), after(story.duration_seconds));
+    moments.push(row(&end.0, &end.1, what, "end"));
+    let height = 16 + moments.len() * ROW + 8;
+    let picture = html! {
+        line class="axis" x1="190" y1="20" x2="190" y2=(height.saturating_sub(20)) {}
+        @for (y, moment) in (20..).step_by(ROW).zip(&moments) {
+            @if !moment.class.is_empty() {
+                circle class=(moment.class) cx="190" cy=(y) r="5" {}
+            }
+            text class="dim" x="24" y=(y + 4) { (moment.clock) }
+            text class="dim" x="176" y=(y + 4) text-anchor="end" { (moment.after) }
+            text x="208" y=(y + 4) { (fit(&moment.text, (WIDTH - 228) / SMALL)) }
+        }
+    };
+    (picture, height)
 }
 
 /// A span since the beginning, short.

@@ -5,17 +5,16 @@ use unicode_width::UnicodeWidthStr as _;
 
 use crate::{
     detect::{Severity, State},
-    finding::human,
+    finding::{
+        columns::{Span, fit, packed, wrapped},
+        human::{self, BOLD, DIM, RED, RESET},
+    },
 };
 
 use super::{
-    advice::Step,
-    columns::{Span, fit, packed, wrapped},
-    posture::Property,
-    related::Related,
-    shell::{Line, short},
+    shell::{COMMENT, Line, short},
     sketch,
-    story::{CommandRow, Fact, Story},
+    story::{CommandRow, Fact, Property, Related, Step, Story, second},
 };
 
 /// The width of a line.
@@ -25,7 +24,7 @@ const LABELS: usize = 9;
 const BESIDE: usize = COLUMNS - LABELS;
 /// What a command to copy is indented by.
 const INDENT: usize = 2;
-/// Commands shown: what was done last matters most on one screen.
+/// Commands shown: the first one, if it is known, and the newest ones.
 const COMMANDS_SHOWN: usize = 4;
 /// Rows of related findings, with the one that counts the others.
 const RELATED_ROWS: usize = 3;
@@ -34,11 +33,6 @@ const SENTENCE_ROWS: usize = 6;
 const EVIDENCE_ROWS: usize = 2;
 const VALUE_ROWS: usize = 2;
 const PROPERTY_ROWS: usize = 1;
-
-pub(super) const BOLD: &str = "\x1b[1m";
-pub(super) const DIM: &str = "\x1b[2m";
-pub(super) const RED: &str = "\x1b[1;31m";
-const RESET: &str = "\x1b[0m";
 
 /// The whole story. Escape sequences only with `colour`.
 #[must_use]
@@ -99,8 +93,7 @@ impl Page {
             severity.to_owned()
         };
         self.line(&[(severity, human::paint(story.severity)), (rest, BOLD)]);
-        let end = story.ended.as_ref().unwrap_or(&story.updated);
-        let times = format!("{}  {} to {}", story.id, second(&story.opened), second(end));
+        let times = format!("{}  {} to {}", story.id, second(&story.opened), second(story.end()));
         self.line(&[(times, DIM)]);
         for row in wrapped(&story.verdict, COLUMNS, SENTENCE_ROWS) {
             self.line(&[(row, "")]);
@@ -129,16 +122,20 @@ impl Page {
     }
 
     fn commands(&mut self, story: &Story) {
-        let shown = &story.commands[story.commands.len().saturating_sub(COMMANDS_SHOWN)..];
+        let (first, hidden, newest) = story.commands_shown(COMMANDS_SHOWN);
         let mut labels = vec![(String::from("Commands"), BOLD)];
-        if story.command_count > shown.len() as u64 {
+        if hidden > 0 {
             labels.push((format!("of {}", story.command_count), DIM));
         }
         let row = |command: &CommandRow| {
             let time = format!("{} {:>7}  ", command.clock, command.pid);
             vec![(time, DIM), (command.command.clone(), "")]
         };
-        let mut rows: Vec<Vec<Span>> = shown.iter().map(row).collect();
+        let mut rows: Vec<Vec<Span>> = first.iter().map(row).collect();
+        if hidden > 0 && !first.is_empty() {
+            rows.push(vec![(format!("… {hidden} more …"), DIM)]);
+        }
+        rows.extend(newest.iter().map(row));
         if rows.is_empty() {
             rows.push(vec![(String::from("none"), DIM)]);
         }
@@ -189,10 +186,12 @@ impl Page {
 fn broken(command: &Line, columns: usize) -> Vec<String> {
     let mut rows = Vec::new();
     let mut row = String::new();
+    // Each row of a comment has to be one.
+    let lead = command.0.first().filter(|word| *word == COMMENT);
     for word in &command.0 {
-        if !row.trim_start().is_empty() && row.width() + 1 + word.width() > columns - 2 {
+        if !matches!(row.trim_start(), "" | COMMENT) && row.width() + 1 + word.width() > columns - 2 {
             rows.push(format!("{row} \\"));
-            row = String::from(" ");
+            row = lead.cloned().unwrap_or_else(|| String::from(" "));
         }
         if !row.is_empty() {
             row.push(' ');
@@ -236,7 +235,9 @@ fn related(story: &Story) -> Vec<Vec<Span>> {
     let row = |related: &Related| {
         let id: String = related.id.chars().take(8).collect();
         let minute: String = second(&related.opened).chars().take(16).collect();
-        // The same container has the same name.
+        // A row has no room for more.
+        let why = related.why.replace(" and ", "/");
+        // The same container has the same name, and so has the same unit.
         let place = if related.why == "same peer" {
             format!(", {}", related.place.replacen(" container ", " ", 1))
         } else {
@@ -246,7 +247,7 @@ fn related(story: &Story) -> Vec<Vec<Span>> {
         vec![
             (format!("{id} {minute}Z "), DIM),
             (
-                format!("{}: {}{place}, {}", related.severity.name(), related.why, related.title),
+                format!("{}: {why}{place}, {}", related.severity.name(), related.title),
                 style,
             ),
         ]
@@ -262,7 +263,7 @@ fn related(story: &Story) -> Vec<Vec<Span>> {
     rows
 }
 
-/// A place to read on. Its commands say what they show.
+/// A place to read on. Its commands say what they show, so its words are left out.
 fn log(step: &Step) -> Vec<Vec<Span>> {
     if step.commands.is_empty() {
         return vec![vec![(step.what.clone(), "")]];
@@ -281,10 +282,4 @@ fn techniques(story: &Story) -> Vec<Span> {
     techniques
         .map(|technique| (format!("{} {}", technique.id, technique.name), ""))
         .collect()
-}
-
-/// To the second, without the `T`.
-pub(super) fn second(stamp: &str) -> String {
-    let cut: String = stamp.chars().take(19).collect();
-    format!("{}Z", cut.replace('T', " "))
 }

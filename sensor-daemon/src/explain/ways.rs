@@ -1,82 +1,19 @@
 //! The chain between the peer and the shell, as nodes and what lies between them.
 
-use serde::Serialize;
-
 use crate::{
     detect::{Link, Technique},
-    finding::{Report, describe, human},
-    model::{Direction, Hop, Route, Socket, Text},
+    finding::{Report, describe, human, typed},
+    model::{Ancestor, Direction, Exec, Hop, Route, Socket, Text},
 };
 
-use super::story::bounded;
-
-/// Which way bytes go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Flow {
-    /// From the peer to the shell.
-    In,
-    /// From the shell to the peer.
-    Out,
-    /// Both.
-    Both,
-}
-
-/// What a node is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Part {
-    /// The other party.
-    Peer,
-    /// A process that carries bytes.
-    Relay,
-    /// The shell or program at the end.
-    Shell,
-}
-
-/// One place that bytes come through.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Node {
-    /// What it is.
-    pub part: Part,
-    /// The peer's address, else the program's name.
-    pub name: String,
-    /// Process id.
-    pub pid: Option<u32>,
-    /// Its executable or arguments, or what is to be known of the peer.
-    pub detail: String,
-    /// What lies between it and the next node.
-    pub link: Option<String>,
-}
-
-/// One way, from the peer to the shell.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Way {
-    /// The shell's streams at the end of it: `stdin, stdout`; or how else it gets there.
-    pub streams: String,
-    /// Which way bytes go through it.
-    pub flow: Flow,
-    /// At least two.
-    pub nodes: Vec<Node>,
-}
+use super::story::{Flow, Node, Part, Way, bounded};
 
 const NAMES: [&str; 3] = ["stdin", "stdout", "stderr"];
 
 /// All of them: at most one for each stream and one for what a program runs.
 pub(super) fn ways(report: &Report) -> Vec<Way> {
     let incident = &report.incident;
-    let shell = || Node {
-        part: Part::Shell,
-        name: describe::name(&incident.shell.program, &incident.shell.comm),
-        pid: Some(incident.shell.process.pid),
-        detail: bounded(&human::command_line(
-            &incident.shell.argv,
-            incident.shell.argv_truncated,
-        )),
-        link: None,
-    };
+    let shell = || shell(&incident.shell);
     let mut ways: Vec<Way> = Vec::new();
     let mut seen: Vec<u64> = Vec::new();
     for stream in &incident.shell.streams {
@@ -124,25 +61,13 @@ pub(super) fn ways(report: &Report) -> Vec<Way> {
         };
         let mut nodes = vec![peer(socket, None)];
         if incident.relays.is_empty() {
-            nodes.extend(incident.shell.parent().map(|parent| Node {
-                part: Part::Relay,
-                name: describe::name(&parent.program, &parent.comm),
-                pid: Some(parent.process.pid),
-                detail: bounded(&human::command_line(&parent.argv, false)),
-                link: Some(String::from("runs commands")),
-            }));
+            nodes.extend(incident.shell.parent().map(runner));
         } else {
             nodes.extend(incident.relays.iter().rev().map(|hop| relay(hop, "runs commands")));
         }
         nodes.push(shell());
-        ways.insert(
-            0,
-            Way {
-                streams: streams.to_owned(),
-                flow: Flow::In,
-                nodes,
-            },
-        );
+        let (streams, flow) = (streams.to_owned(), Flow::In);
+        ways.insert(0, Way { streams, flow, nodes });
     }
     ways
 }
@@ -162,6 +87,27 @@ fn flow(on: [bool; 3]) -> Flow {
         (true, false) => Flow::In,
         (false, _) => Flow::Out,
         (true, true) => Flow::Both,
+    }
+}
+
+fn shell(exec: &Exec) -> Node {
+    Node {
+        part: Part::Shell,
+        name: describe::name(&exec.program, &exec.comm),
+        pid: Some(exec.process.pid),
+        detail: bounded(&typed::command_line(&exec.argv, exec.argv_truncated)),
+        link: None,
+    }
+}
+
+/// A program that runs the commands.
+fn runner(parent: &Ancestor) -> Node {
+    Node {
+        part: Part::Relay,
+        name: describe::name(&parent.program, &parent.comm),
+        pid: Some(parent.process.pid),
+        detail: bounded(&typed::command_line(&parent.argv, false)),
+        link: Some(String::from("runs commands")),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     model::{FileDigest, Text},
 };
 
-use super::{bounds, json};
+use super::{bounds, json, typed};
 
 /// The text form in about `room` bytes of JSON, with a mark at its end if it was cut.
 pub(super) fn shown(text: &Text, room: usize) -> String {
@@ -44,12 +44,7 @@ pub(crate) fn command_line(argv: &[Text], truncated: bool, room: usize) -> Strin
     let (arguments, cut) = arguments(argv, room / 2);
     let mut line = String::new();
     for argument in &arguments {
-        let plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);
-        let word = if argument.starts_with("$'") || (!argument.is_empty() && argument.chars().all(plain)) {
-            Cow::Borrowed(argument.as_str())
-        } else {
-            Cow::Owned(format!("'{}'", argument.replace('\'', "'\\''")))
-        };
+        let word = typed::word(argument);
         if json::len(&line) + json::len(&word) + 1 > room {
             return line + " …";
         }

@@ -2,10 +2,10 @@
 
 use crate::{
     detect::{Link, Snapshot, State, Technique},
-    model::{Direction, Exec, Hop, Program, ProgramKind, Socket, Text},
+    model::{Direction, Exec, Hop, Losses, Program, ProgramKind, Socket, Text},
 };
 
-use super::time;
+use super::{time, typed};
 
 /// Most characters of a foreign name in a sentence.
 const NAME_MAX: usize = 120;
@@ -91,6 +91,20 @@ fn course(incident: &Snapshot) -> String {
     }
 }
 
+/// What the sensor has lost since its start, if anything.
+pub(crate) fn losses(losses: Losses) -> Option<String> {
+    let Losses {
+        ring_full,
+        runs_missed,
+        read_failures,
+        tracking_full,
+        output_dropped,
+    } = losses;
+    let events = ring_full.saturating_add(runs_missed);
+    let any = [events, read_failures, tracking_full, output_dropped] != [0; 4];
+    any.then(|| format!("{events} events, {read_failures} reads, {tracking_full} ends, {output_dropped} output lines"))
+}
+
 /// The program, its file and process.
 fn who(exec: &Exec) -> String {
     let mut words = name(&exec.program, &exec.comm);
@@ -108,7 +122,7 @@ fn who(exec: &Exec) -> String {
     )
 }
 
-/// Whoever carries the streams, from the shell to the socket.
+/// The relays that carry the streams, from the shell to the socket.
 fn relays(hops: &[Hop]) -> String {
     let mut names: Vec<String> = hops
         .iter()
@@ -142,14 +156,10 @@ pub(crate) fn name(program: &Program, comm: &Text) -> String {
 
 /// A foreign name, short enough for a sentence.
 pub(super) fn shortened(text: &Text) -> String {
-    let shown = text.for_terminal();
-    match shown.char_indices().nth(NAME_MAX) {
-        Some((end, _)) => format!("{}…", &shown[..end]),
-        None => shown,
-    }
+    typed::cut(&text.for_terminal(), NAME_MAX)
 }
 
-/// The connection that carries the streams, or both of them.
+/// The connection that carries the streams, or both if input and output have one each.
 fn connection(incident: &Snapshot) -> String {
     let routed = incident.input_route.as_ref().map(|route| &route.socket);
     let Some(primary) = routed.or(incident.primary()) else {

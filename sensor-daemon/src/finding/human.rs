@@ -5,20 +5,23 @@ use std::fmt::Write;
 
 use crate::{
     detect::{Severity, Snapshot, State, Technique},
-    model::{Container, Context, Direction, Host, Losses, Route, Text},
+    model::{Container, Context, Direction, Host, Route, Text},
 };
 
-use super::{describe, report::Report, time};
+use super::{columns, describe, report::Report, time, typed::command_line};
 
 /// The width of a line.
 const COLUMNS: usize = 80;
-/// Columns of a label and what is around it.
+/// Columns before a sentence, and those of a label with what is around it.
+const INDENT: usize = 2;
 const LABEL: usize = 14;
 /// Commands shown at a time.
 const COMMANDS_SHOWN: usize = 8;
 
-const BOLD: &str = "\x1b[1m";
-const RESET: &str = "\x1b[0m";
+pub(crate) const BOLD: &str = "\x1b[1m";
+pub(crate) const DIM: &str = "\x1b[2m";
+pub(crate) const RED: &str = "\x1b[1;31m";
+pub(crate) const RESET: &str = "\x1b[0m";
 
 /// A few lines, each ended by a newline, and an empty one. Escape sequences only with `colour`.
 #[must_use]
@@ -52,7 +55,9 @@ pub fn human(report: &Report, colour: bool) -> String {
         title(incident.technique),
         &id[..8],
     );
-    wrap(&mut out, &describe::sentence(incident));
+    for row in columns::wrapped(&describe::sentence(incident), COLUMNS - INDENT, usize::MAX) {
+        let _ = writeln!(out, "{:INDENT$}{row}", "");
+    }
     for socket in &incident.sockets {
         let arrow = match socket.direction {
             Direction::Outbound => "->",
@@ -94,19 +99,8 @@ pub fn human(report: &Report, colour: bool) -> String {
     }
     place(&mut out, shell.container.as_ref(), context);
     commands(&mut out, incident, host);
-    let Losses {
-        ring_full,
-        runs_missed,
-        read_failures,
-        tracking_full,
-        output_dropped,
-    } = *losses;
-    let events = ring_full + runs_missed;
-    if events + read_failures + tracking_full + output_dropped > 0 {
-        let text = format!(
-            "{events} events, {read_failures} reads, {tracking_full} ends, {output_dropped} output lines since start"
-        );
-        line(&mut out, "lost", &text);
+    if let Some(lost) = describe::losses(*losses) {
+        line(&mut out, "lost", &format!("{lost} since start"));
     }
     out.push('\n');
     out
@@ -178,20 +172,11 @@ fn way(out: &mut String, incident: &Snapshot, route: &Route, arrow: &str, stream
     let name = describe::name(&shell.program, &shell.comm);
     parts.push(format!("{name} (pid {}) {stream}", shell.process.pid));
 
-    let (mut label, mut row) = ("way", String::new());
-    for part in parts {
-        let used = LABEL + row.chars().count();
-        if !row.is_empty() && used + 3 + part.chars().count() > COLUMNS {
-            line(out, label, &row);
-            (label, row) = ("", format!("| {part}"));
-            continue;
-        }
-        if !row.is_empty() {
-            row.push_str(" | ");
-        }
-        row.push_str(&part);
+    let parts = parts.into_iter().map(|part| (part, "")).collect();
+    for (at, row) in columns::joined(parts, " | ", COLUMNS - LABEL).into_iter().enumerate() {
+        let row: String = row.into_iter().map(|(text, _)| text).collect();
+        line(out, if at == 0 { "way" } else { "" }, &row);
     }
-    line(out, label, &row);
 }
 
 /// The commands that came since the snapshot before.
@@ -230,63 +215,14 @@ pub(crate) fn title(technique: Technique) -> &'static str {
 pub(crate) fn paint(severity: Severity) -> &'static str {
     match severity {
         Severity::Critical => "\x1b[1;97;41m",
-        Severity::High => "\x1b[1;31m",
+        Severity::High => RED,
         Severity::Medium => "\x1b[1;33m",
         Severity::Low => "\x1b[36m",
     }
 }
 
-/// Arguments as they could have been typed.
-pub(crate) fn command_line(argv: &[Text], truncated: bool) -> String {
-    let mut words: Vec<String> = argv
-        .iter()
-        .map(|argument| {
-            let shown = argument.for_terminal();
-            let plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);
-            let quoted = shown.starts_with("$'");
-            if quoted || (!shown.is_empty() && shown.chars().all(plain)) {
-                shown
-            } else {
-                format!("'{}'", shown.replace('\'', "'\\''"))
-            }
-        })
-        .collect();
-    if truncated {
-        words.push(String::from("…"));
-    }
-    words.join(" ")
-}
-
 /// One labelled line, cut at the edge.
 fn line(out: &mut String, label: &str, text: &str) {
-    let whole = format!("  {label:<11} {text}");
-    match whole.char_indices().nth(COLUMNS) {
-        Some(_) => {
-            out.extend(whole.chars().take(COLUMNS - 1));
-            out.push('…');
-        }
-        None => out.push_str(&whole),
-    }
-    out.push('\n');
-}
-
-/// A sentence over several lines. A word longer than a line is left in one piece: the terminal breaks it.
-fn wrap(out: &mut String, sentence: &str) {
-    let mut used = 0;
-    for word in sentence.split(' ') {
-        let width = word.chars().count();
-        if used == 0 || used + 1 + width > COLUMNS {
-            if used > 0 {
-                out.push('\n');
-            }
-            out.push_str("  ");
-            used = 2;
-        } else {
-            out.push(' ');
-            used += 1;
-        }
-        out.push_str(word);
-        used += width;
-    }
+    out.push_str(&columns::fit(&format!("  {label:<11} {text}"), COLUMNS));
     out.push('\n');
 }

@@ -8,6 +8,7 @@
 mod bounds;
 mod clip;
 mod cloud_logging;
+pub(crate) mod columns;
 mod connection;
 pub(crate) mod describe;
 mod ecs;
@@ -24,6 +25,7 @@ mod scc;
 mod scc_place;
 mod surroundings;
 pub(crate) mod time;
+pub(crate) mod typed;
 
 #[cfg(test)]
 pub(crate) mod tests;

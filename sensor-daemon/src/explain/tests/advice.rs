@@ -4,6 +4,7 @@ use std::process::Command;
 
 use super::{SECOND, full, process, relayed, reverse_shell, socket};
 use crate::{
+    detect::{Link, State},
     explain::{
         Story,
         shell::{container, id, word},
@@ -189,4 +190,30 @@ fn nothing_is_killed_that_has_ended() {
         "{logs:?}"
     );
     assert_eq!(logs[1], "ls -l /var/log/pods/*_1b2c3d4e-0000-4111-8222-933334444555/*/");
+}
+
+/// An editor or a web server that holds a connection and a shell may be at its ordinary work: the first step is to look at it, and
+/// who runs the whole list changes nothing.
+#[test]
+fn what_may_be_innocent_is_looked_at_first_and_not_stopped() {
+    let mut report = everything_wide();
+    report.incident.link = Link::Held;
+    for state in [State::Active, State::Inactive] {
+        report.incident.state = state;
+        let story = Story::new(&report, &[]);
+        assert!(story.steps[0].what.contains("innocent"), "{:?}", story.steps[0]);
+        let (_, list) = text(&story, false)
+            .split_once("in this order:\n")
+            .map(|(head, list)| (head.to_owned(), list.to_owned()))
+            .unwrap();
+        sh(&format!("set -n\n{list}"));
+        let run: Vec<&str> = list
+            .lines()
+            .filter(|line| !line.trim_start().starts_with('#'))
+            .collect();
+        for word in ["kill", "tables", "quarantine", "ss -K"] {
+            assert!(!run.iter().any(|line| line.contains(word)), "{word}:\n{list}");
+        }
+        assert_eq!(list.contains("# on 'kill -KILL $p'"), state == State::Active, "{list}");
+    }
 }

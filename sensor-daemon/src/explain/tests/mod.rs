@@ -5,6 +5,7 @@
 mod advice;
 mod hostile;
 mod pages;
+mod related;
 
 use crate::{
     detect::{Command, EndReason, Link, Severity, Snapshot, State, Technique},

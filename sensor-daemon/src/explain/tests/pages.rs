@@ -4,6 +4,7 @@ use std::{fs, path::Path};
 
 use super::{LONGEST, full, hostile, relayed, reverse_shell, split};
 use crate::{
+    detect::Technique,
     explain::{Story, html, svg, text},
     finding::Report,
 };
@@ -81,4 +82,43 @@ fn no_peer_is_cut() {
     for stream in ["stdin: bash -i", "stdout, stderr: bash -i"] {
         assert!(shown.contains(stream), "{shown}");
     }
+}
+
+/// The row of the commands, from its label on, and the rows below it.
+fn commands(shown: &str) -> Vec<&str> {
+    let rows = shown.lines().skip_while(|line| !line.starts_with("Commands"));
+    rows.take_while(|line| !line.starts_with("Where")).collect()
+}
+
+/// A command loop has no shell: its commands are the programs that it ran, the first one included.
+#[test]
+fn a_command_loop_shows_what_it_ran() {
+    let mut report = reverse_shell();
+    let incident = &mut report.incident;
+    incident.technique = Technique::CommandLoop;
+    (incident.commands, incident.command_count) = (Vec::new(), 1);
+    let story = Story::new(&report, &[]);
+    let shown = text(&story, false);
+    assert_eq!(commands(&shown), ["Commands 11:07:23Z    4321  bash -i"], "{shown}");
+    assert!(html(&story).contains("<h2>Commands (1)</h2>"));
+    assert!(svg(&story).contains(">bash -i</text><"));
+}
+
+/// What lies between the first and the newest commands is counted where it belongs.
+#[test]
+fn commands_that_are_left_out_are_counted_between() {
+    let mut report = full();
+    report.incident.first_commands = 8;
+    report.incident.omitted = 108;
+    let story = Story::new(&report, &[]);
+    let shown = text(&story, false);
+    let rows = commands(&shown);
+    assert!(rows[0].contains(" 70000 "), "{shown}");
+    assert!(rows[1].starts_with("of 140   … 137 more …"), "{shown}");
+    assert!(rows[2].contains(" 70030 ") && rows[3].contains(" 70031 "), "{shown}");
+    let page = html(&story);
+    let row = |text: &str| page.find(text).unwrap_or_else(|| panic!("no {text}"));
+    assert!(row(">70007<") < row("… 108 more, not kept …") && row("… 108 more, not kept …") < row(">70008<"));
+    let picture = svg(&story);
+    assert!(picture.contains(">125 more commands, not shown<"), "{picture}");
 }
