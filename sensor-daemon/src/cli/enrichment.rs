@@ -11,6 +11,7 @@ use crate::{
         cloud::{self, Overrides},
         host,
     },
+    finding::Arguments,
 };
 
 /// Options of every command that reports.
@@ -20,9 +21,12 @@ pub(super) struct Options {
     /// Findings also have the environment variables of the shell, secrets masked
     #[arg(long)]
     with_environment: bool,
-    /// Findings have no arguments of any program: these can hold passwords
-    #[arg(long)]
+    /// Findings have no arguments of any program
+    #[arg(long, conflicts_with = "unmasked_arguments")]
     without_arguments: bool,
+    /// Findings have arguments as they are. Without this, what looks like a password, token or key is masked in them
+    #[arg(long)]
+    unmasked_arguments: bool,
     /// Don't ask the metadata server of Google Cloud which machine this is. It is asked only where something says that there
     /// is one; GCE_METADATA_HOST says where, if it is elsewhere
     #[arg(long)]
@@ -49,8 +53,8 @@ fn resource_text(text: &str) -> Result<String, &'static str> {
 /// What was asked for.
 pub(super) struct Enrichment {
     wanted: Wanted,
-    /// Findings have arguments.
-    pub(super) arguments: bool,
+    /// What findings show of arguments.
+    pub(super) arguments: Arguments,
     overrides: Overrides,
 }
 
@@ -62,7 +66,13 @@ impl Options {
                 environment: self.with_environment || file.environment.unwrap_or(false),
                 metadata: !self.no_metadata && file.metadata.unwrap_or(true),
             },
-            arguments: !self.without_arguments && file.arguments.unwrap_or(true),
+            arguments: if self.without_arguments || !(self.unmasked_arguments || file.arguments.unwrap_or(true)) {
+                Arguments::Removed
+            } else if self.unmasked_arguments || file.unmasked_arguments.unwrap_or(false) {
+                Arguments::Raw
+            } else {
+                Arguments::Masked
+            },
             overrides: Overrides {
                 name: self.resource_name.clone().or(file.resource.name),
                 display_name: self.resource_display_name.clone().or(file.resource.display_name),

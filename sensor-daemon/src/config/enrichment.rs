@@ -1,4 +1,5 @@
-//! What the file says of enrichment: the fields `environment`, `arguments`, `metadata` and the table `[resource]`.
+//! What the file says of enrichment: the fields `environment`, `arguments`, `unmasked_arguments`, `metadata` and the table
+//! `[resource]`.
 
 use toml::de::{DeTable, DeValue};
 
@@ -6,7 +7,7 @@ use super::reader::{Document, Key, Value, kind};
 use crate::enrich::cloud::Overrides;
 
 /// Fields of `[resource]`.
-const RESOURCE: &[&str] = &["name", "display_name", "type"];
+pub(super) const RESOURCE: &[&str] = &["name", "display_name", "type"];
 
 /// What the file says; `None` leaves it to the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Enrichment {
     pub environment: Option<bool>,
     /// Findings have arguments (default: so).
     pub arguments: Option<bool>,
+    /// Secrets in arguments are not masked (default: they are).
+    pub unmasked_arguments: Option<bool>,
     /// The metadata server may be asked (default: so).
     pub metadata: Option<bool>,
     /// What the resource is called.

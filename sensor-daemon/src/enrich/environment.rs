@@ -1,16 +1,17 @@
-//! Environment variables of a process, for those who ask for them. Secrets are masked: by the variable's name, and by what its value
-//! looks like. Both err to the side of masking.
+//! Environment variables of a process, for users who ask for them. Secrets are masked: by the variable's name, and by what its
+//! value looks like. If in doubt, a value is masked. `model/secrets.rs` knows what the keys of services look like.
 
 use std::{fs::File, io::Read as _};
 
-use crate::model::Text;
+use crate::model::{
+    Text,
+    secrets::{MASK, in_url, is_key},
+};
 
 /// Most bytes that are read, most variables and bytes of a variable that are kept.
 const READ_MAX: u64 = 64 << 10;
 const VARIABLES_MAX: usize = 64;
 const VARIABLE_MAX: usize = 256;
-/// What stands for a value that is not shown.
-const MASK: &str = "[masked]";
 
 /// Parts of names whose values are secrets. Compared in upper case.
 const NAMES: &[&str] = &[
@@ -53,36 +54,6 @@ const HARMLESS: &[&str] = &[
     "KEYBOARD",
     "MONKEY",
 ];
-/// Beginnings of values that are secrets: keys and tokens of services, and the like.
-const BEGINNINGS: &[&str] = &[
-    "AKIA",
-    "ASIA",
-    "AIza",
-    "ghp_",
-    "gho_",
-    "ghu_",
-    "ghs_",
-    "ghr_",
-    "github_pat_",
-    "glpat-",
-    "xox",
-    "sk-",
-    "sk_",
-    "rk_",
-    "pk_",
-    "hvs.",
-    "eyJ",
-    "ya29.",
-    "SG.",
-    "npm_",
-    "pypi-",
-    "dop_v1_",
-    "shpat_",
-    "AGE-SECRET-KEY-",
-    "Bearer ",
-    "Basic ",
-    "-----BEGIN",
-];
 /// A value of so many letters and digits without a pause, of several kinds, is taken for a key.
 const RUN_MIN: usize = 24;
 
@@ -119,14 +90,8 @@ fn masked(bytes: &[u8]) -> Vec<Text> {
                 Some(_) => variable.to_vec(),
             };
             if shown.len() > VARIABLE_MAX + 1 + MASK.len() {
-                shown.truncate(VARIABLE_MAX);
-                // Not in the middle of a character.
-                while shown.last().is_some_and(|byte| byte & 0xc0 == 0x80) {
-                    shown.pop();
-                }
-                if shown.last().is_some_and(|byte| byte & 0xc0 == 0xc0) {
-                    shown.pop();
-                }
+                let cut = std::str::from_utf8(&shown).map(|text| text.floor_char_boundary(VARIABLE_MAX));
+                shown.truncate(cut.unwrap_or(VARIABLE_MAX));
                 shown.extend("…".bytes());
             }
             Text(shown)
@@ -144,24 +109,12 @@ fn looks_secret(value: &str) -> bool {
     // Anywhere in the value: behind `--header=`, in a list, in JSON.
     let words =
         || value.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ';' | '=' | '&' | '(' | ')'));
-    let begins = BEGINNINGS
-        .iter()
-        .any(|beginning| value.contains(beginning) && words().any(|word| word.starts_with(beginning.trim_end())));
-    let address = words().any(holds_password);
+    let begins = words().any(|word| is_key(word) || matches!(word, "Bearer" | "Basic"));
+    let address = words().any(|word| in_url(word).is_some());
     let run = words()
         .flat_map(|word| word.split(['/', ':', '.', '@', '\\']))
         .any(|word| is_random(word.trim_end_matches('=')));
     begins || value.contains("-----BEGIN") || address || run
-}
-
-/// `scheme://user:password@host`.
-fn holds_password(word: &str) -> bool {
-    word.split_once("://").is_some_and(|(_, rest)| {
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        authority
-            .rsplit_once('@')
-            .is_some_and(|(user, _)| user.contains(':') || user.len() >= RUN_MIN)
-    })
 }
 
 /// Long, and of digits and letters mixed as no word is.

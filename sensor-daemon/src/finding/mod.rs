@@ -40,7 +40,7 @@ pub use self::{
     human::human,
     id::finding_id,
     ocsf::ocsf,
-    report::{Closed, Report},
+    report::{Arguments, Closed, Report},
     scc::{CATEGORY, Line, MODULE, scc},
     time::updated,
 };

@@ -154,6 +154,8 @@ struct CgroupProperties {
 #[serde(rename_all = "camelCase")]
 struct HostProperties {
     hostname: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    hostname_of_container: bool,
     boot_id: String,
     machine_id: String,
     kernel: String,
@@ -209,6 +211,7 @@ impl SourceProperties {
             surroundings: Surroundings::of(shell.container.as_ref(), context),
             host: HostProperties {
                 hostname: host.hostname.clone(),
+                hostname_of_container: host.hostname_of_container,
                 boot_id: host.boot_id.clone(),
                 machine_id: host.machine_id.clone(),
                 kernel: host.kernel.clone(),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     detect::Snapshot,
-    model::{Context, Host, Losses, Text},
+    model::{Context, Host, Losses, Text, secrets::mask_arguments},
 };
 
 use super::id::finding_id;
@@ -54,20 +54,35 @@ impl Report {
         }
     }
 
-    /// Takes the arguments of every process out, so that no format shows any. That there were some is still said.
-    pub fn remove_arguments(&mut self) {
+    /// Masks secrets in the arguments of every process, or takes the arguments out. That there were some is still said.
+    pub fn show_arguments(&mut self, arguments: Arguments) {
+        let change = |argv: &mut Vec<Text>, truncated: &mut bool| match arguments {
+            Arguments::Raw => {}
+            Arguments::Masked => mask_arguments(argv),
+            Arguments::Removed => {
+                *truncated |= !argv.is_empty();
+                argv.clear();
+            }
+        };
         let shell = &mut self.incident.shell;
-        remove(&mut shell.argv, &mut shell.argv_truncated);
+        change(&mut shell.argv, &mut shell.argv_truncated);
         for command in &mut self.incident.commands {
-            remove(&mut command.argv, &mut command.argv_truncated);
+            change(&mut command.argv, &mut command.argv_truncated);
         }
         for ancestor in &mut self.incident.shell.ancestors {
-            ancestor.argv.clear();
+            change(&mut ancestor.argv, &mut false);
         }
     }
 }
 
-fn remove(argv: &mut Vec<Text>, truncated: &mut bool) {
-    *truncated |= !argv.is_empty();
-    argv.clear();
+/// What findings show of arguments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Arguments {
+    /// All of them, secrets masked.
+    #[default]
+    Masked,
+    /// All of them, as they are.
+    Raw,
+    /// None.
+    Removed,
 }

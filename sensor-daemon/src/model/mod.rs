@@ -12,6 +12,7 @@ mod program;
 mod route;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod secrets;
 mod socket;
 mod text;
 
@@ -418,6 +419,9 @@ pub struct SocketClosed {
 pub struct Host {
     /// Its name.
     pub hostname: String,
+    /// The host's name can't be seen: `hostname` is that of the sensor's container.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hostname_of_container: bool,
     /// `/etc/machine-id`; empty where there is none.
     pub machine_id: String,
     /// `/proc/sys/kernel/random/boot_id`.

@@ -4,7 +4,7 @@
 use crate::{
     detect::Snapshot,
     enrich::Contexts,
-    finding::Report,
+    finding::{Arguments, Report},
     model::{Host, Losses},
 };
 
@@ -12,16 +12,16 @@ use crate::{
 pub struct Reports {
     /// The machine that is watched.
     pub host: Host,
-    /// Reports have arguments.
-    arguments: bool,
+    /// What reports show of arguments.
+    arguments: Arguments,
     /// What is known beside the evidence.
     pub contexts: Contexts,
 }
 
 impl Reports {
-    /// Reports on `host`, with arguments or without.
+    /// Reports on `host`.
     #[must_use]
-    pub fn new(host: Host, arguments: bool, contexts: Contexts) -> Self {
+    pub fn new(host: Host, arguments: Arguments, contexts: Contexts) -> Self {
         Self {
             host,
             arguments,
@@ -32,9 +32,7 @@ impl Reports {
     /// All that is known by now.
     pub fn report(&mut self, snapshot: Snapshot, losses: Losses) -> Report {
         let mut report = Report::new(snapshot, &self.host, losses);
-        if !self.arguments {
-            report.remove_arguments();
-        }
+        report.show_arguments(self.arguments);
         self.contexts.add(&mut report);
         report
     }

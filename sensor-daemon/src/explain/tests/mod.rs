@@ -22,6 +22,7 @@ const SECOND: u64 = 1_000_000_000;
 fn host() -> Host {
     Host {
         hostname: "vm1".into(),
+        hostname_of_container: false,
         machine_id: "0123456789abcdef0123456789abcdef".into(),
         boot_id: "5b1d7e80-7c1c-4f0e-a0fb-1f2f3a4b5c6d".into(),
         kernel: "6.1.0-42-amd64".into(),

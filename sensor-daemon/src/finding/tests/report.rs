@@ -1,5 +1,5 @@
 use super::{report, reverse_shell};
-use crate::finding::Report;
+use crate::finding::{Arguments, Report};
 
 #[test]
 fn a_stored_report_comes_back_as_it_was() {
@@ -9,9 +9,9 @@ fn a_stored_report_comes_back_as_it_was() {
 }
 
 #[test]
-fn without_arguments_no_process_has_any() {
+fn secrets_in_arguments_are_masked_and_arguments_removed_everywhere() {
     let mut report = report(&reverse_shell());
-    let secret = || vec!["x".into(), "hunter2".into()];
+    let secret = || vec!["mysql".into(), "--password=hunter2".into()];
     report.incident.shell.argv = secret();
     for ancestor in &mut report.incident.shell.ancestors {
         ancestor.argv = secret();
@@ -21,13 +21,27 @@ fn without_arguments_no_process_has_any() {
         ..report.incident.shell.clone().into()
     };
     report.incident.commands.push(command);
-    report.remove_arguments();
-    for text in [
-        serde_json::to_string(&report).unwrap(),
-        serde_json::to_string(&crate::finding::scc(&report)).unwrap(),
-        crate::finding::human(&report, false),
-    ] {
-        assert!(!text.contains("hunter2"), "{text}");
+    let raw = report.clone();
+    report.show_arguments(Arguments::Raw);
+    assert_eq!(report, raw);
+    for (arguments, shown) in [(Arguments::Masked, true), (Arguments::Removed, false)] {
+        let mut report = raw.clone();
+        report.show_arguments(arguments);
+        for text in [
+            serde_json::to_string(&report).unwrap(),
+            serde_json::to_string(&crate::finding::scc(&report)).unwrap(),
+            crate::finding::human(&report, false),
+        ] {
+            assert!(!text.contains("hunter2"), "{text}");
+            assert_eq!(text.contains("--password=[masked]"), shown, "{text}");
+        }
+        assert_eq!(
+            report.incident.shell.argv_truncated,
+            !shown || raw.incident.shell.argv_truncated
+        );
+        assert_eq!(
+            report.incident.commands[0].argv_truncated,
+            !shown || raw.incident.commands[0].argv_truncated
+        );
     }
-    assert!(report.incident.shell.argv_truncated && report.incident.commands[0].argv_truncated);
 }

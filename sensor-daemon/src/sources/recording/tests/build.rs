@@ -44,6 +44,7 @@ impl Random {
 pub(super) fn host() -> Host {
     Host {
         hostname: "vm1".into(),
+        hostname_of_container: false,
         machine_id: "0123456789abcdef0123456789abcdef".into(),
         boot_id: "8b1d4f4e-0000-4000-8000-000000000001".into(),
         kernel: "6.12.0".into(),
