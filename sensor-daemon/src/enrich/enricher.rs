@@ -22,8 +22,6 @@ use crate::{
 
 /// Most jobs that wait.
 pub(super) const JOBS_MAX: usize = 64;
-/// The thread's priority, as `nice` counts.
-const NICE: i32 = 10;
 /// Pauses before the metadata server is asked again, in seconds: at boot the network comes up late.
 const PAUSES: &[u64] = &[1, 2, 4, 8, 16];
 
@@ -82,8 +80,6 @@ impl Enricher {
             })?;
         }
         thread::Builder::new().name("enrich".into()).spawn(move || {
-            // Of this thread alone, on Linux: what it reads can wait for the findings themselves.
-            let _ = rustix::process::setpriority_process(None, NICE);
             work(&waiting, &learnt, wanted.environment);
         })?;
         let enricher = Self {
