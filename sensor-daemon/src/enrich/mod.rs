@@ -13,7 +13,6 @@ mod posture;
 mod surroundings;
 #[cfg(test)]
 mod tests;
-mod whereabouts;
 
 pub use self::{
     contexts::Contexts,

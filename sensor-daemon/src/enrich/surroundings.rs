@@ -5,7 +5,6 @@ use super::{
     account::{self, Names},
     container::Containers,
     environment, host, posture,
-    whereabouts::{self, Witness},
 };
 use crate::{
     model::{Container, Context, Exec},
@@ -90,15 +89,8 @@ impl Surroundings {
             // The terminal is the witness's own.
             account.tty = None;
         }
-        // The sensor is on it as well, where it can't see whether others are.
-        let on_host_network = posture.host_namespaces.iter().any(|name| name == "net")
-            || namespace(std::process::id(), "net") == Some(u64::from(exec.namespaces.net));
-        let witness = witness.map(|pid| Witness {
-            pid,
-            root: root.as_ref(),
-            on_host_network,
-        });
-        let (container, pod) = whereabouts::of(&self.containers, exec, witness.as_ref(), self.host_processes);
+        let paths = witness.and_then(|pid| text(&format!("/proc/{pid}/cgroup")));
+        let (container, pod) = self.containers.place(&exec.cgroup, paths.as_deref());
         let file = self
             .digests
             .of(&exec.executable, itself, root.as_ref(), mounts.as_ref());

@@ -169,7 +169,7 @@ pub(super) fn is_uid(text: &str) -> bool {
         }
 }
 
-pub(super) fn is_id(text: &str) -> bool {
+fn is_id(text: &str) -> bool {
     text.len() == ID_LEN && hexadecimal(text)
 }
 

@@ -2,7 +2,7 @@
 //! that the runtimes and kubelet keep in files. No runtime is asked: a sensor needs no right to start containers.
 
 mod cgroup;
-mod downward;
+mod known;
 mod podman;
 mod state;
 #[cfg(test)]
@@ -13,12 +13,7 @@ use std::{
     path::PathBuf,
 };
 
-use self::state::Known;
-pub(super) use self::{
-    downward::{NAMESPACE_FILE, NAMESPACE_MAX, Told, namespace_told},
-    podman::Monitor,
-    state::STATE_MAX,
-};
+use self::known::Known;
 use crate::{
     model::{Cgroup, Container, ContainerRuntime, Exec, Pod, ProcessId},
     procfs::{is_alive, namespace, text},
@@ -138,11 +133,6 @@ impl Containers {
             pod.fill(logged);
         }
         (container, Some(pod).filter(|pod| *pod != Pod::default()))
-    }
-
-    /// Container and pod by the text of `/proc/PID/cgroup` alone.
-    pub(super) fn by_paths(text: &str) -> (Option<(ContainerRuntime, String)>, Option<String>) {
-        cgroup::of_paths(text)
     }
 
     /// Whether this control group is a pod's.
