@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::exceptions::count;
 use crate::{
-    config::{self, Config, Delivery},
+    config::{self, Config, DEFAULT_PATH, Delivery},
     detect::exceptions::Origin,
     model::Text,
 };
@@ -18,13 +18,20 @@ use crate::{
 /// Arguments of `check-config`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The configuration file
+    /// The configuration file. Without it, /etc/sensor-daemon/config.toml
     #[arg(value_name = "FILE")]
-    file: PathBuf,
+    file: Option<PathBuf>,
 }
 
 pub(super) fn check_config(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let config = config::load(Some(&arguments.file))?;
+    let config = config::load(arguments.file.as_deref())?;
+    let Some(path) = &config.path else {
+        writeln!(
+            io::stdout().lock(),
+            "OK: there is no {DEFAULT_PATH}: the defaults hold."
+        )?;
+        return Ok(ExitCode::SUCCESS);
+    };
     let ids = |disabled: bool| -> Vec<&str> {
         let own = config
             .exceptions
@@ -45,7 +52,7 @@ pub(super) fn check_config(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     writeln!(
         io::stdout().lock(),
         "OK: {}: {}{} added, {} disabled{}; {severity}{}.",
-        shown(arguments.file.display().to_string()),
+        shown(path.display().to_string()),
         count(own.len()),
         list(&own),
         disabled.len(),

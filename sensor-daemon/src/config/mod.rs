@@ -17,7 +17,7 @@ use std::{
     collections::HashMap,
     fs::File,
     io::{self, Read as _},
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -50,6 +50,7 @@ const FIELDS: &[&str] = &[
     "exception",
     "environment",
     "arguments",
+    "unmasked_arguments",
     "metadata",
     "resource",
 ];
@@ -137,6 +138,9 @@ pub fn parse(name: &str, text: &str, users: &dyn Users) -> Result<Config, Proble
             "store" => config.store = store::read(&mut document, value),
             "environment" => config.enrichment.environment = enrichment::switch(&mut document, key, value),
             "arguments" => config.enrichment.arguments = enrichment::switch(&mut document, key, value),
+            "unmasked_arguments" => {
+                config.enrichment.unmasked_arguments = enrichment::switch(&mut document, key, value);
+            }
             "metadata" => config.enrichment.metadata = enrichment::switch(&mut document, key, value),
             "resource" => config.enrichment.resource = enrichment::resource(&mut document, value),
             "disable_exceptions" => disable = disabled(&mut document, key, value),
@@ -251,9 +255,19 @@ enum ReadError {
 }
 
 fn read(path: &Path) -> Result<String, ReadError> {
-    let file = File::open(path).map_err(ReadError::Io)?;
+    // A FIFO is opened at once, also if nobody writes to it.
+    let mut options = File::options();
+    options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    let file = options.open(path).map_err(ReadError::Io)?;
     let metadata = file.metadata().map_err(ReadError::Io)?;
-    if metadata.is_file() && metadata.mode() & 0o002 != 0 {
+    if !metadata.is_file() {
+        return Err(ReadError::Problem(Problem {
+            line: None,
+            what: "this is not a regular file".into(),
+            remedy: "name a file that holds the configuration".into(),
+        }));
+    }
+    if metadata.mode() & 0o002 != 0 {
         return Err(ReadError::Problem(Problem {
             line: None,
             what: "everybody on this host may write to the file, and so silence the sensor".into(),

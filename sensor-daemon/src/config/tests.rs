@@ -362,6 +362,12 @@ fn files_that_can_not_be_right_are_refused() {
     refused(&b"#".repeat(SIZE_MAX + 1), 0o644, "larger than");
     refused(b"# fine\n# caf\xe9\n", 0o644, "config.toml:2: the text is not UTF-8");
     refused(b"# fine\n", 0o646, "chmod o-w");
+    let fifo = dir.path().join("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    for other in [fifo.as_path(), dir.path()] {
+        let error = format!("{:#}", load(Some(other)).expect_err("it is accepted"));
+        assert!(error.contains("not a regular file"), "{error}");
+    }
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     assert_eq!(load(Some(&path)).unwrap().path.as_deref(), Some(path.as_path()));
     fs::remove_file(&path).unwrap();
@@ -380,29 +386,29 @@ fn this_host_knows_root() {
 
 #[test]
 fn the_documentation_is_true() {
-    const DOCUMENTATION: &str = include_str!("../../../docs/exceptions.md");
-    let examples: Vec<&str> = DOCUMENTATION
-        .split("```toml\n")
-        .skip(1)
-        .map(|rest| rest.split("```").next().unwrap())
-        .collect();
-    assert!(examples.len() >= 3);
-    for example in &examples {
+    const CONFIGURATION: &str = include_str!("../../../docs/configuration.md");
+    const EXCEPTIONS: &str = include_str!("../../../docs/exceptions.md");
+    let examples = |page: &'static str| -> Vec<&str> {
+        let rest = page.split("```toml\n").skip(1);
+        rest.map(|rest| rest.split("```").next().unwrap()).collect()
+    };
+    for example in examples(CONFIGURATION).into_iter().chain(examples(EXCEPTIONS)) {
         read(example).unwrap_or_else(|problems| panic!("{problems}\n{example}"));
     }
-    // The first one is a whole file.
-    for field in FIELDS
-        .iter()
-        .chain(store::FIELDS)
-        .filter(|field| **field != "exception")
-    {
-        let is_there = |line: &str| line.starts_with(&format!("{field} = ")) || line == format!("[{field}]");
-        assert!(examples[0].lines().any(is_there), "{field} is missing");
-    }
-    for field in exception::FIELDS {
+    let whole = examples(CONFIGURATION)[0];
+    let is_described = |page: &str, field: &str| page.contains(&format!("\n| `{field}` | "));
+    for field in FIELDS.iter().chain(store::FIELDS).chain(enrichment::RESOURCE) {
+        let is_table = ["store", "resource", "exception"].contains(field);
+        let is_in_example =
+            |line: &str| line.starts_with(&format!("{field} = ")) || line.trim_matches(['[', ']']) == *field;
+        assert!(whole.lines().any(is_in_example), "{field} is not in the example");
         assert!(
-            DOCUMENTATION.contains(&format!("\n| `{field}` | ")),
+            is_table || is_described(CONFIGURATION, field),
             "{field} is not described"
         );
+    }
+    for field in exception::FIELDS {
+        assert!(is_described(EXCEPTIONS, field), "{field} is not described");
+        assert!(CONFIGURATION.contains(&format!("`{field}`")), "{field} is not named");
     }
 }

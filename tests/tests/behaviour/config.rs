@@ -116,6 +116,29 @@ fn check_config_of_nothing() -> Result<()> {
     Ok(())
 }
 
+/// Without FILE it checks the default one, and names it. What is no file is refused, and never waited for.
+fn check_config_of_the_default_and_of_a_fifo() -> Result<()> {
+    const DEFAULT: &str = "/etc/sensor-daemon/config.toml";
+    let output = sensor(&["check-config"])?;
+    ensure!(all(&output).contains(DEFAULT), "it names no file: {}", all(&output));
+    ensure!(
+        Path::new(DEFAULT).exists() || output.status.success(),
+        "no file at all is refused: {}",
+        all(&output)
+    );
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("fifo");
+    let made = command("mkfifo").arg(&path).status()?;
+    ensure!(made.success(), "mkfifo ends with {made}");
+    let output = sensor(&["check-config", path.to_str().context("an odd directory")?])?;
+    ensure!(
+        output.status.code() == Some(1) && all(&output).contains("not a regular file"),
+        "it is taken: {}",
+        all(&output)
+    );
+    Ok(())
+}
+
 fn exceptions_as_a_table() -> Result<()> {
     let (_dir, path) = file(GOOD)?;
     let path = path.to_str().context("an odd directory")?;
@@ -261,6 +284,10 @@ pub fn cases() -> Vec<Alone> {
             check_config_names_every_mistake,
         ),
         ("config::check_config_of_nothing", check_config_of_nothing),
+        (
+            "config::check_config_of_the_default_and_of_a_fifo",
+            check_config_of_the_default_and_of_a_fifo,
+        ),
         ("config::exceptions_as_a_table", exceptions_as_a_table),
         ("config::exceptions_as_json", exceptions_as_json),
         ("config::exceptions_of_a_bad_file", exceptions_of_a_bad_file),
