@@ -132,7 +132,11 @@ const SHELL: u32 = 1 << 30;
 const RELAY: u32 = SHELL + 1;
 
 fn pipeline(source: Table) -> Pipeline<Table, Reported> {
-    let reports = Reports::new(Host::default(), crate::finding::Arguments::Masked, Contexts::fixed(Overrides::default()));
+    let reports = Reports::new(
+        Host::default(),
+        crate::finding::Arguments::Masked,
+        Contexts::fixed(Overrides::default()),
+    );
     let mut pipeline = Pipeline::new(Settings::default(), reports, source, Reported::default());
     pipeline.drain(usize::MAX);
     pipeline
