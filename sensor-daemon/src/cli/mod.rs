@@ -9,7 +9,6 @@ mod enrichment;
 mod exceptions;
 mod explain;
 mod findings;
-mod memory;
 mod outputs;
 mod record;
 mod replay;

@@ -13,7 +13,6 @@ use tracing::{debug, info, warn};
 
 use super::{
     delivery::{self, Outputs},
-    memory,
     reporting::{Options, Told},
 };
 use crate::{
@@ -37,8 +36,6 @@ const SELF_TEST_SECONDS: u64 = 5;
 const OBSERVATIONS_A_TURN: usize = 256;
 /// Observations taken after the signal to stop: what a full ring buffer may hold.
 const OBSERVATIONS_AT_THE_END: usize = 65_536;
-/// Processor time of a scan of running processes from which on the memory that it took is given back.
-const LARGE_SCAN: Duration = Duration::from_millis(2);
 /// Longest wait at the end until the outputs have taken everything.
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(3);
 
@@ -75,6 +72,7 @@ pub(super) fn watch(
     recording: Option<&Path>,
     kernel_log: bool,
 ) -> anyhow::Result<ExitCode> {
+    give_back_freed_memory();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -84,6 +82,18 @@ pub(super) fn watch(
     // Not a plain drop: that would wait for the output thread, which may be stuck in a write for good.
     runtime.shutdown_background();
     result
+}
+
+/// Makes the C library give each freed block of 128 KiB or more back to the system, as it does at first.
+///
+/// glibc keeps larger and larger blocks, up to 32 MB, once a larger one was freed. What loading the kernel side takes for a
+/// moment, and later a scan of a large machine, would stay with the sensor for good.
+fn give_back_freed_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: has no precondition.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10);
+    }
 }
 
 async fn watch_until_told(
@@ -104,12 +114,11 @@ async fn watch_until_told(
         settings, enrichment, ..
     } = told;
     let mut attached = ebpf::open(LoadOptions { kernel_log })
-        .and_then(ebpf::Opened::attach)
+        .and_then(Attached::attach)
         .map_err(explain)?;
     if kernel_log {
-        forward_kernel_log(&mut attached.programs)?;
+        forward_kernel_log(&mut attached)?;
     }
-    memory::release();
     let (outputs, mut failures) = plan.start()?;
     let min_severity = settings.min_severity;
     let (contexts, mut learnt) = if recording.is_some() {
@@ -128,7 +137,6 @@ async fn watch_until_told(
     if pipeline.scan_at_start() {
         pipeline.output().store.settle();
     }
-    memory::release();
     info!(
         host = pipeline.host().hostname,
         kernel = pipeline.host().kernel,
@@ -149,11 +157,7 @@ async fn watch_until_told(
                 pipeline.drain(OBSERVATIONS_A_TURN);
             }
             () = sleep_until(deadline) => pipeline.tick(),
-            () = tokio::time::sleep_until(scan) => {
-                if pipeline.scan_if_due() > LARGE_SCAN {
-                    memory::trim();
-                }
-            }
+            () = tokio::time::sleep_until(scan) => pipeline.scan_if_due(),
             failure = failures.last() => break Some(failure),
             _ = hangup.recv() => pipeline.output().reopen(),
             Some(learnt) = learnt.recv() => pipeline.learn(learnt),
@@ -223,8 +227,8 @@ fn explain(error: LoadError) -> anyhow::Error {
 }
 
 /// Hands the kernel side's own diagnostics to tracing.
-fn forward_kernel_log(programs: &mut ebpf::Programs) -> anyhow::Result<()> {
-    let mut logger = programs.log()?;
+fn forward_kernel_log(attached: &mut Attached) -> anyhow::Result<()> {
+    let mut logger = attached.log()?;
     tokio::spawn(async move {
         while let Ok(mut guard) = logger.readable_mut().await {
             guard.get_inner_mut().flush();

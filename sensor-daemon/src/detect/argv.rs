@@ -14,7 +14,7 @@ pub(super) fn reads_commands(exec: &Exec) -> bool {
     }
     let shell = exec.program.kind == ProgramKind::Shell;
     let arguments = operands_of_program(exec, shell);
-    if matches!(exec.program.name.as_str(), "pwsh" | "powershell") {
+    if dialect::is_powershell(&exec.program.name) {
         return powershell_reads_commands(arguments);
     }
     walk(arguments, &dialect::of(&exec.program.name, shell))

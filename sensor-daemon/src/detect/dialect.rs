@@ -1,6 +1,10 @@
 //! Command-line dialects of shells and interpreters: which options bring a program along, which take a value. Owns the
 //! tables only; [`super::argv`] walks an argument list by them.
 
+use sensor_common::{first_argument::ProgramFile, record::file_kind};
+
+use crate::model::{Program, ProgramKind};
+
 /// How one family of programs reads its options. Single letters in the order in which `getopt` would meet them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dialect {
@@ -38,6 +42,16 @@ pub(super) struct Dialect {
     pub(super) subcommands: &'static [&'static str],
     /// It never takes its program from input unless a file option names input (awk).
     pub(super) needs_program: bool,
+}
+
+impl Dialect {
+    /// Whether a program that was given by an option of [`Dialect::code`] stays the program whatever follows. `perl -e 1 -d`
+    /// reads commands all the same.
+    fn code_is_final(&self) -> bool {
+        let letters = [self.input, self.file];
+        let words = [self.long_input, self.long_file];
+        self.code_stops || letters.iter().all(|set| set.is_empty()) && words.iter().all(|set| set.is_empty())
+    }
 }
 
 const PLAIN: Dialect = Dialect {
@@ -229,6 +243,41 @@ const DIALECTS: &[Dialect] = &[
         ..PLAIN
     },
 ];
+
+/// Whether this is PowerShell, whose options are words of one dash that no dialect describes.
+pub(super) fn is_powershell(name: &str) -> bool {
+    matches!(name, "pwsh" | "powershell")
+}
+
+/// What the kernel side has to know of a program's file, so that it may drop execs that surely read no commands.
+#[must_use]
+pub fn program_file(program: &Program, multicall: bool) -> ProgramFile {
+    let file = ProgramFile::new(match program.kind {
+        _ if multicall => file_kind::MULTICALL,
+        ProgramKind::Shell => file_kind::SHELL,
+        ProgramKind::Interpreter => file_kind::INTERPRETER,
+        ProgramKind::Relay | ProgramKind::Other => file_kind::OTHER,
+    });
+    if is_powershell(&program.name) || !multicall && !program.executes_text() {
+        return file;
+    }
+    // Of the programs in a multicall file only shells know `-c`.
+    let dialect = if multicall {
+        BOURNE
+    } else {
+        of(&program.name, program.kind == ProgramKind::Shell)
+    };
+    let file = if dialect.code_is_final() {
+        file.with_program_options(dialect.code)
+    } else {
+        file
+    };
+    if dialect.subcommands.is_empty() {
+        file
+    } else {
+        file.with_subcommands()
+    }
+}
 
 /// The dialect of the program with this name: its own, else that of a bash (`shell`) or a plain one.
 pub(super) fn of(name: &str, shell: bool) -> Dialect {

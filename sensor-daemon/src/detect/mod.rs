@@ -44,6 +44,7 @@ mod tests;
 use self::exceptions::Exceptions;
 pub use self::{
     commands::COMMANDS_MAX,
+    dialect::program_file,
     engine::Engine,
     inspector::Inspector,
     request::Request,

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use sensor_common::device;
+
 use crate::{
     model::Account,
     procfs::{Root, UidMap, text},
@@ -91,12 +93,14 @@ fn terminal(stat: &str) -> Option<String> {
     let device: i32 = fields[4].parse().ok()?;
     let device = device.cast_unsigned();
     let (major, minor) = (device >> 8 & 0xfff, device & 0xff | device >> 12 & 0xf_ff00);
+    if let Some(index) = device::pseudo_terminal_index(device::number(major, minor)) {
+        return Some(format!("pts/{index}"));
+    }
     match major {
         0 => None,
         4 if minor < 64 => Some(format!("tty{minor}")),
         4 => Some(format!("ttyS{}", minor - 64)),
         5 if minor == 1 => Some("console".into()),
-        136..=143 => Some(format!("pts/{}", (major - 136) * 256 + minor)),
         _ => Some(format!("{major}:{minor}")),
     }
 }

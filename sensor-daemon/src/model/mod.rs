@@ -16,6 +16,7 @@ pub mod secrets;
 mod socket;
 mod text;
 
+use sensor_common::device;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
@@ -310,8 +311,7 @@ impl Stream {
     pub fn is_piped(&self) -> bool {
         match self {
             Self::Unix { .. } | Self::Pipe { .. } | Self::Fifo { .. } => true,
-            // 136 to 143 are pseudo-terminals (Documentation/admin-guide/devices.txt).
-            Self::Terminal { device, .. } => (136..=143).contains(&(device >> 20)),
+            Self::Terminal { device, .. } => device::is_pseudo_terminal(*device),
             _ => false,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::{fmt, net::SocketAddr};
 
+use sensor_common::tcp_state;
 use serde::{Deserialize, Serialize};
 
 /// A socket with a network peer, or one that could have one.
@@ -125,6 +126,20 @@ pub enum SocketState {
     Connected,
     /// Waits for peers.
     Listening,
+}
+
+impl SocketState {
+    /// The state of this number, one of [`tcp_state`]. A connection of which one side has finished sending still carries
+    /// the other direction, so it counts as connected.
+    #[must_use]
+    pub fn of_tcp(state: u8) -> Self {
+        match state {
+            _ if tcp_state::is_connected(state) => Self::Connected,
+            tcp_state::SYN_SENT => Self::Connecting,
+            tcp_state::LISTEN => Self::Listening,
+            _ => Self::Unconnected,
+        }
+    }
 }
 
 /// Who opened a connection.

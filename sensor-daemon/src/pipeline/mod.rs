@@ -36,7 +36,7 @@ use tracing::{debug, warn};
 pub use self::reports::Reports;
 use self::{inspector::LiveInspector, running::Interest};
 use crate::{
-    detect::{Engine, Settings, Severity, Snapshot},
+    detect::{Engine, Settings, Severity, Snapshot, program_file},
     enrich::{Learnt, container::Containers},
     finding::Report,
     model::{BootTime, Coverage, Exec, Host, Losses, Observation, ProcessId, Stream},
@@ -219,7 +219,7 @@ impl<S: Events + Probe + Control, O: Output> Pipeline<S, O> {
         // A file that has changed only just may change again under the same time, by which a source tells files apart.
         if !exec.executable.memfd && programs::is_second_settled(exec.executable.changed, before) {
             let mut source = self.inspector.source.borrow_mut();
-            if let Err(error) = source.learn_file(&exec.executable, exec.program.kind, multicall) {
+            if let Err(error) = source.learn_file(&exec.executable, program_file(&exec.program, multicall)) {
                 debug!("the source does not take what a file is: {error}");
             }
         }
@@ -234,8 +234,8 @@ impl<S: Events + Probe + Control, O: Output> Pipeline<S, O> {
     }
 
     /// Scans running processes for programs that put a connection on their own streams, if that is due. Where the source
-    /// has missed events, for whatever was executed unseen as well. Returns the processor time that it took.
-    pub fn scan_if_due(&mut self) -> Duration {
+    /// has missed events, for whatever was executed unseen as well.
+    pub fn scan_if_due(&mut self) {
         let now = Instant::now();
         let missed = self.source().losses().runs_missed;
         self.ask_at = now + ASK_MISSED_EVERY;
@@ -247,7 +247,7 @@ impl<S: Events + Probe + Control, O: Output> Pipeline<S, O> {
             self.rest();
         }
         if now < self.scan_at {
-            return Duration::ZERO;
+            return;
         }
         if missed > self.missed_before {
             self.interest = Interest::SocketsAndPipes;
@@ -255,12 +255,12 @@ impl<S: Events + Probe + Control, O: Output> Pipeline<S, O> {
             self.interest = Interest::Sockets;
         }
         self.missed_before = missed;
-        self.scan(self.interest, false)
+        self.scan(self.interest, false);
     }
 
     /// What is `certain` is judged at once. Else what has been seen twice: a process can be caught between dup2 and exec, and
     /// would be judged by the streams of the program to come and the name of the one that was.
-    fn scan(&mut self, interest: Interest, certain: bool) -> Duration {
+    fn scan(&mut self, interest: Interest, certain: bool) {
         let mut took = Duration::ZERO;
         let mut uncertain = false;
         let moved = std::mem::take(&mut self.moved);
@@ -305,7 +305,6 @@ impl<S: Events + Probe + Control, O: Output> Pipeline<S, O> {
             wait = SCAN_WAIT_MOVED;
         }
         self.scan_at = Instant::now() + wait;
-        took
     }
 
     fn take_running(&mut self, exec: Exec) {

@@ -6,12 +6,14 @@ use std::{
     io,
 };
 
+use sensor_common::first_argument::ProgramFile;
+
 use super::*;
 use crate::{
     detect::{State, Technique},
     enrich::{Contexts, cloud::Overrides},
     model::{
-        Descriptor, Executable, Exit, Flow, OpenFiles, Owner, ProgramKind, Text,
+        Descriptor, Executable, Exit, Flow, OpenFiles, Owner, Text,
         samples::{self, process},
     },
     sources::{Denied, Mark},
@@ -97,7 +99,7 @@ impl Control for Table {
         Ok(())
     }
 
-    fn learn_file(&mut self, file: &Executable, _: ProgramKind, _: bool) -> Result<(), Denied> {
+    fn learn_file(&mut self, file: &Executable, _: ProgramFile) -> Result<(), Denied> {
         self.learned.extend(file.path.clone());
         Ok(())
     }

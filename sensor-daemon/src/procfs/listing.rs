@@ -13,6 +13,8 @@ use procfs::{
     process::{FDPermissions, FDTarget, Process, all_processes},
 };
 
+use sensor_common::device;
+
 use super::{
     process::identify,
     text::{kernel_device, namespace},
@@ -87,7 +89,7 @@ fn file_stream(pid: u32, fd: u32, path: &Path, file: &fs::Metadata) -> Option<St
     if !kind.is_char_device() {
         return None;
     }
-    if rustix::fs::major(file.rdev()) == 5 && rustix::fs::minor(file.rdev()) == 2 {
+    if device == device::PTMX {
         // The master's own inode says nothing; the slave lies beside it.
         let number = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).ok()?;
         let number = number
@@ -110,7 +112,7 @@ fn file_stream(pid: u32, fd: u32, path: &Path, file: &fs::Metadata) -> Option<St
             fs: kernel_device(slave.dev()),
         });
     }
-    matches!(rustix::fs::major(file.rdev()), 4 | 5 | 136..=143).then_some(Stream::Terminal { device, inode, fs })
+    device::is_terminal(device).then_some(Stream::Terminal { device, inode, fs })
 }
 
 /// The sockets of one network namespace.
@@ -135,7 +137,7 @@ impl SocketTable {
             } else {
                 Direction::Outbound
             },
-            state: tcp_state(&entry.state),
+            state: SocketState::of_tcp(entry.state.to_u8()),
             ..socket(
                 entry.inode,
                 netns,
@@ -192,16 +194,5 @@ fn socket(inode: u64, netns: u32, transport: Transport, local: SocketAddr, remot
         bytes_received: None,
         bytes_sent: None,
         parent_fd: None,
-    }
-}
-
-fn tcp_state(state: &TcpState) -> SocketState {
-    match state {
-        TcpState::Established | TcpState::SynRecv | TcpState::FinWait1 | TcpState::FinWait2 | TcpState::CloseWait => {
-            SocketState::Connected
-        }
-        TcpState::SynSent => SocketState::Connecting,
-        TcpState::Listen => SocketState::Listening,
-        _ => SocketState::Unconnected,
     }
 }

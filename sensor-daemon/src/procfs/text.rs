@@ -34,5 +34,5 @@ pub fn sees_host_process_ids() -> io::Result<bool> {
 
 /// A device number in the kernel's internal form.
 pub(super) fn kernel_device(device: u64) -> u32 {
-    rustix::fs::major(device) << 20 | rustix::fs::minor(device)
+    sensor_common::device::number(rustix::fs::major(device), rustix::fs::minor(device))
 }

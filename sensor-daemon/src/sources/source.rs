@@ -9,7 +9,9 @@
 
 use std::{future::Future, io};
 
-use crate::model::{BootTime, Coverage, Executable, Flow, Losses, Observation, OpenFiles, ProcessId, ProgramKind};
+use sensor_common::first_argument::ProgramFile;
+
+use crate::model::{BootTime, Coverage, Executable, Flow, Losses, Observation, OpenFiles, ProcessId};
 
 /// What happens.
 pub trait Events {
@@ -71,7 +73,7 @@ pub trait Control {
     ///
     /// # Errors
     /// The source can't do so.
-    fn learn_file(&mut self, file: &Executable, kind: ProgramKind, multicall: bool) -> Result<(), Denied>;
+    fn learn_file(&mut self, file: &Executable, program: ProgramFile) -> Result<(), Denied>;
 }
 
 /// What a process is to the sensor.

@@ -1,8 +1,8 @@
-//! Reads member offsets and enumerators out of the kernel's BTF: just that, and without building a model of the 130,000
-//! types in it.
+//! Reads member offsets, enumerators and type numbers out of the kernel's BTF, without building a model of the 130,000 types
+//! in it.
 //!
-//! Why not a library: `btfparse` needs 60 MB and 120 ms for this, over the sensor's memory budget at start; this needs the
-//! file and 0.5 MB. The library is the oracle in the tests. Format: Documentation/bpf/btf.rst of the kernel.
+//! A library would break the sensor's memory budget at start: `btfparse` needs 60 MB and 120 ms for this. This reader needs
+//! the file and 0.5 MB. The library is the oracle in the tests. Documentation/bpf/btf.rst of the kernel describes the format.
 
 use std::collections::HashMap;
 
@@ -25,10 +25,13 @@ pub enum BtfError {
     MissingFields(Vec<String>),
 }
 
+pub(super) const KIND_POINTER: u32 = 2;
 const KIND_ARRAY: u32 = 3;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
 const KIND_ENUM: u32 = 6;
+pub(super) const KIND_TYPEDEF: u32 = 8;
+pub(super) const KIND_FUNC: u32 = 12;
 const MEMBER_SIZE: usize = 12;
 /// Anonymous structs within each other; real ones reach 4.
 const NESTING_MAX: u32 = 16;
@@ -102,7 +105,7 @@ impl<'a> Btf<'a> {
                     KIND_ARRAY => 12,
                     KIND_STRUCT | KIND_UNION | 15 | 19 => MEMBER_SIZE * count,
                     KIND_ENUM | 13 => 8 * count,
-                    2 | 7..=12 | 16 | 18 => 0,
+                    KIND_POINTER | 7..=KIND_FUNC | 16 | 18 => 0,
                     kind => return Err(BtfError::UnknownKind(kind)),
                 };
         }
@@ -165,6 +168,13 @@ impl<'a> Btf<'a> {
                 })
             })
             .unwrap_or(MISSING)
+    }
+
+    /// The number of the first type of this kind and name.
+    pub(super) fn find(&self, kind: u32, name: &str) -> Option<u32> {
+        self.iter()
+            .find(|(_, type_)| type_.kind() == kind && self.name(type_.name) == Some(name))
+            .map(|(id, _)| id)
     }
 
     fn iter(&self) -> impl Iterator<Item = (u32, Type)> {
@@ -247,7 +257,7 @@ impl<'a> Btf<'a> {
     fn strip(&self, mut id: u32) -> Option<u32> {
         for _ in 0..NESTING_MAX {
             let type_ = self.get(id)?;
-            if !matches!(type_.kind(), 8..=11 | 18) {
+            if !matches!(type_.kind(), KIND_TYPEDEF..=11 | 18) {
                 return Some(id);
             }
             id = type_.size_or_type;

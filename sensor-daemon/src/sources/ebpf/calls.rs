@@ -7,7 +7,7 @@
 
 use object::{Object as _, ObjectSection as _, SectionKind};
 
-use super::OBJECT;
+use super::load::OBJECT;
 
 /// BPF_JMP | BPF_CALL with BPF_PSEUDO_CALL for source register (include/uapi/linux/bpf.h).
 fn is_call_of_own_function(instruction: &[u8]) -> bool {

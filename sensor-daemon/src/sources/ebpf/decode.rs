@@ -218,7 +218,7 @@ fn socket(record: &StreamRecord) -> Socket {
         cookie: (record.cookie != 0).then_some(record.cookie),
         netns: record.netns,
         transport,
-        state: state(record.state),
+        state: SocketState::of_tcp(record.state),
         direction: match (transport, record.direction) {
             // UDP has no connection that one side opens. A program that chose its own port waits to be talked to.
             (Transport::Udp, _) if record.port_bound != 0 => Direction::Inbound,
@@ -236,20 +236,6 @@ fn socket(record: &StreamRecord) -> Socket {
             .zip(0..)
             .find(|(bits, _)| **bits != 0)
             .map(|(bits, word)| word * 64 + bits.trailing_zeros()),
-    }
-}
-
-/// States of `include/net/tcp_states.h`. A connection of which one side has finished sending still carries the other
-/// direction.
-fn state(state: u8) -> SocketState {
-    match state {
-        // ESTABLISHED, SYN_RECV, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT
-        1 | 3 | 4 | 5 | 8 => SocketState::Connected,
-        // SYN_SENT
-        2 => SocketState::Connecting,
-        // LISTEN
-        10 => SocketState::Listening,
-        _ => SocketState::Unconnected,
     }
 }
 

@@ -6,7 +6,7 @@ use aya::programs::{Iter, ProgramError, links::LinkError};
 use sensor_common::record::OpenFileRecord;
 use zerocopy::FromBytes as _;
 
-use super::{Programs, decode};
+use super::decode;
 use crate::model::{Descriptor, OpenFiles, Owner, ProcessId};
 
 /// Bytes read at once.
@@ -26,23 +26,13 @@ pub enum IterError {
     Read(#[from] std::io::Error),
 }
 
-impl Programs {
-    /// Whether the iterator is there.
-    #[must_use]
-    pub fn lists_files(&self) -> bool {
-        self.lists_files
-    }
-
-    /// Runs the iterator.
-    ///
-    /// # Errors
-    /// The kernel does not let it run to its end; or it was not loaded.
-    pub fn open_files(&mut self) -> Result<OpenFiles, IterError> {
-        let program = self.ebpf.program_mut("open_files").filter(|_| self.lists_files);
-        let program: &mut Iter = program.ok_or(ProgramError::NotLoaded)?.try_into()?;
-        let link = program.attach()?;
-        Ok(read(program.take_link(link)?.into_file()?)?)
-    }
+/// Runs the iterator.
+///
+/// # Errors
+/// The kernel does not let it run to its end.
+pub(super) fn list(program: &mut Iter) -> Result<OpenFiles, IterError> {
+    let link = program.attach()?;
+    Ok(read(program.take_link(link)?.into_file()?)?)
 }
 
 /// Reads records to the end; one may be split between two reads.

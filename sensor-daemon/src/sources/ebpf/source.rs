@@ -2,18 +2,34 @@
 
 use std::io;
 
+use aya::{
+    Ebpf,
+    maps::{MapData, MapError, PerCpuArray, ProgramArray, RingBuf},
+    programs::{Iter, ProgramError},
+};
+use aya_log::EbpfLogger;
+use sensor_common::{counters::Counters, first_argument::ProgramFile};
+use tokio::io::unix::AsyncFd;
 use tracing::{debug, warn};
 
-use super::{Attached, OPTIONAL, decode};
+use super::{
+    decode, descriptors,
+    descriptors::IterError,
+    load::{LoadError, Opened},
+    missed::MissedRuns,
+    specs::OPEN_FILES,
+    tables::{Tables, take},
+    wire::Wire,
+};
 use crate::{
-    model::{BootTime, Coverage, Executable, Flow, Losses, Observation, OpenFiles, ProcessId, ProgramKind},
+    model::{BootTime, Coverage, Executable, Flow, Losses, Observation, OpenFiles, ProcessId},
     procfs,
     sources::{Control, Denied, Events, Mark, Probe},
 };
 
 /// What became of the records so far.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
+struct Progress {
     /// An observation that was decoded while the ring buffer was waited for.
     pending: Option<Observation>,
     /// The last exec's file has no entry in the kernel side's table of files.
@@ -37,6 +53,85 @@ impl Progress {
                 None
             }
         }
+    }
+}
+
+/// The kernel side at work. Dropping it detaches the programs.
+pub struct Attached {
+    ebpf: Ebpf,
+    /// The ring buffer, to be waited for.
+    events: AsyncFd<RingBuf<MapData>>,
+    counters: PerCpuArray<MapData, [u64; Counters::COUNT]>,
+    missed: MissedRuns,
+    coverage: Coverage,
+    progress: Progress,
+    tables: Tables,
+    wire: Wire,
+    /// The iterator over open files is loaded.
+    lists_files: bool,
+    /// The kernel empties a program array when the last descriptor of it is closed.
+    _stages: ProgramArray<MapData>,
+}
+
+impl Attached {
+    /// Loads and attaches the programs. Has to be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The kernel refuses a program.
+    pub fn attach(opened: Opened) -> Result<Self, LoadError> {
+        let mut loaded = opened.load_all()?;
+        let ebpf = &mut loaded.ebpf;
+        let events: RingBuf<MapData> = take(ebpf, "EVENTS")?;
+        Ok(Self {
+            // SAFETY: the ring buffer owns the map whose descriptor it shows, and never exchanges it.
+            events: unsafe { AsyncFd::register(events) }.map_err(|error| LoadError::Wait(error.into()))?,
+            counters: take(ebpf, "COUNTERS")?,
+            missed: loaded.missed,
+            coverage: Coverage {
+                // Without the programs that see these nothing is attached.
+                execs: true,
+                exits: true,
+                connects: true,
+                moved_streams: loaded.stream_moved,
+                deliveries: loaded.wire,
+                process_numbers: procfs::sees_host_process_ids().unwrap_or(false),
+            },
+            progress: Progress::default(),
+            tables: Tables::take(ebpf)?,
+            wire: Wire::new(loaded.wire, take(ebpf, "SAMPLES")?),
+            lists_files: loaded.open_files,
+            _stages: loaded.stages,
+            ebpf: loaded.ebpf,
+        })
+    }
+
+    /// The kernel side's own diagnostics, to be waited for and flushed into the `log` crate. Silent unless
+    /// [`LoadOptions::kernel_log`](super::LoadOptions::kernel_log) was given.
+    ///
+    /// # Errors
+    /// The log's map can't be read or waited for.
+    pub fn log(&mut self) -> Result<AsyncFd<EbpfLogger<&'static dyn log::Log>>, LoadError> {
+        let logger = EbpfLogger::init(&mut self.ebpf).map_err(|error| LoadError::Wait(io::Error::other(error)))?;
+        // SAFETY: the logger owns the map whose descriptor it shows, and never exchanges it.
+        unsafe { AsyncFd::register(logger) }.map_err(|error| LoadError::Wait(error.into()))
+    }
+
+    /// Adds up the counters of all CPUs.
+    fn counters(&self) -> Result<Counters, MapError> {
+        let mut sum = Counters::default();
+        for cpu in self.counters.get(&0, 0)?.iter() {
+            sum.add(&zerocopy::transmute!(*cpu));
+        }
+        Ok(sum)
+    }
+
+    fn iterate_files(&mut self) -> Result<OpenFiles, IterError> {
+        let program: &mut Iter = self
+            .ebpf
+            .program_mut(OPEN_FILES.name)
+            .ok_or(ProgramError::NotLoaded)?
+            .try_into()?;
+        descriptors::list(program)
     }
 }
 
@@ -66,9 +161,9 @@ impl Events for Attached {
     }
 
     fn losses(&self) -> Losses {
-        let counters = self.counters.read().unwrap_or_else(|error| {
+        let counters = self.counters().unwrap_or_else(|error| {
             debug!("the kernel side's counters can't be read: {error}");
-            sensor_common::counters::Counters::default()
+            Counters::default()
         });
         Losses {
             ring_full: counters.ring_full + counters.stage_missing,
@@ -90,10 +185,10 @@ impl Events for Attached {
 
 impl Probe for Attached {
     fn open_files(&mut self) -> OpenFiles {
-        if self.programs.lists_files() {
-            match self.programs.open_files() {
+        if self.lists_files {
+            match self.iterate_files() {
                 Ok(files) => return files,
-                Err(error) => debug!("{error}; /proc is asked instead of {}", OPTIONAL[0].name),
+                Err(error) => debug!("{error}; /proc is asked instead of {}", OPEN_FILES.name),
             }
         }
         procfs::open_files()
@@ -108,31 +203,31 @@ impl Probe for Attached {
     }
 
     fn delivered(&self, flow: Flow) -> Option<Vec<(BootTime, Vec<u8>)>> {
-        self.programs.delivered(flow)
+        self.wire.delivered(flow)
     }
 }
 
 impl Control for Attached {
     fn mark(&mut self, process: ProcessId, mark: Mark, set: bool) -> Result<(), Denied> {
-        self.programs.mark(process, mark, set).map_err(Denied::because)
+        self.tables.mark(process, mark, set).map_err(Denied::because)
     }
 
     fn watch(&mut self, flow: Flow) -> Result<(), Denied> {
-        self.programs.watch(flow).map_err(Denied::because)
+        self.wire.watch(&mut self.ebpf, flow).map_err(Denied::because)
     }
 
     fn unwatch(&mut self, flow: Flow) {
-        self.programs.unwatch(flow);
+        self.wire.unwatch(&mut self.ebpf, flow);
     }
 
     fn track(&mut self, process: ProcessId) -> Result<(), Denied> {
-        self.programs.track(process).map_err(Denied::because)
+        self.tables.track(process).map_err(Denied::because)
     }
 
-    fn learn_file(&mut self, file: &Executable, kind: ProgramKind, multicall: bool) -> Result<(), Denied> {
+    fn learn_file(&mut self, file: &Executable, program: ProgramFile) -> Result<(), Denied> {
         if !std::mem::take(&mut self.progress.unknown_file) {
             return Ok(());
         }
-        self.programs.learn_file(file, kind, multicall).map_err(Denied::because)
+        self.tables.learn_file(file, program).map_err(Denied::because)
     }
 }

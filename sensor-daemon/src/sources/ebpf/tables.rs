@@ -4,11 +4,13 @@ use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData, MapError},
 };
-use sensor_common::record::{FileKey, ProcessMark, file_kind, process_mark};
+use sensor_common::{
+    first_argument::ProgramFile,
+    record::{FileKey, ProcessMark, process_mark},
+};
 
-use super::{Programs, take};
 use crate::{
-    model::{Executable, ProcessId, ProgramKind},
+    model::{Executable, ProcessId},
     procfs::boot_time,
     sources::Mark,
 };
@@ -33,13 +35,13 @@ impl Tables {
     }
 }
 
-impl Programs {
+impl Tables {
     /// Asks for the end of a process that was found otherwise than by an exec.
     ///
     /// # Errors
     /// The kernel's table of followed processes is full.
     pub fn track(&mut self, process: ProcessId) -> Result<(), MapError> {
-        self.tables.tracked.insert(process.pid, process.start.0, 0)
+        self.tracked.insert(process.pid, process.start.0, 0)
     }
 
     /// Sets or takes back a mark of a process.
@@ -52,7 +54,7 @@ impl Programs {
             Mark::Neighbour => process_mark::NEIGHBOUR,
         };
         let start_ticks = process.start_ticks();
-        let known = match self.tables.marks.get(&process.pid, 0) {
+        let known = match self.marks.get(&process.pid, 0) {
             Ok(value) => zerocopy::transmute!(value),
             Err(MapError::KeyNotFound) => ProcessMark {
                 start_ticks,
@@ -76,22 +78,16 @@ impl Programs {
             reserved: 0,
         };
         let value: [u8; 16] = zerocopy::transmute!(value);
-        self.tables.marks.insert(process.pid, value, 0)?;
-        // What the kernel side remembers of parents does not know of it.
-        self.tables.epoch.set(0, boot_time().0, 0)
+        self.marks.insert(process.pid, value, 0)?;
+        // A new epoch: what the kernel side remembers of parents does not know of the mark.
+        self.epoch.set(0, boot_time().0, 0)
     }
 
     /// Tells the kernel side what an executed file is.
     ///
     /// # Errors
     /// The kernel refuses, which happens on no kernel known.
-    pub fn learn_file(&mut self, file: &Executable, kind: ProgramKind, multicall: bool) -> Result<(), MapError> {
-        let kind = match kind {
-            _ if multicall => file_kind::MULTICALL,
-            ProgramKind::Shell => file_kind::SHELL,
-            ProgramKind::Interpreter => file_kind::INTERPRETER,
-            ProgramKind::Relay | ProgramKind::Other => file_kind::OTHER,
-        };
+    pub fn learn_file(&mut self, file: &Executable, program: ProgramFile) -> Result<(), MapError> {
         let key = FileKey {
             inode: file.inode,
             size: file.size,
@@ -100,6 +96,13 @@ impl Programs {
             reserved: 0,
         };
         let key: [u8; 32] = zerocopy::transmute!(key);
-        self.tables.files.insert(key, kind, 0)
+        self.files.insert(key, program.word(), 0)
     }
+}
+
+/// Takes a map out of the object.
+pub(super) fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(ebpf: &mut Ebpf, name: &str) -> Result<T, MapError> {
+    ebpf.take_map(name)
+        .ok_or_else(|| MapError::InvalidName { name: name.to_owned() })?
+        .try_into()
 }

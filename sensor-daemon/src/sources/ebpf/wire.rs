@@ -1,9 +1,9 @@
-//! Samples of what watched connections deliver. The program that takes them is attached while somebody is watched, and
-//! detached when nobody is any more.
+//! Samples of what watched connections deliver. The program that takes them is attached while a connection is watched.
 
 use std::{fs::File, io, os::fd::OwnedFd};
 
 use aya::{
+    Ebpf,
     maps::{HashMap, MapData, MapError},
     programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramError, cgroup_skb::CgroupSkbLinkId},
 };
@@ -11,7 +11,7 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, 
 use sensor_common::wire::{FlowKey, PACKETS, Sample};
 use zerocopy::FromBytes as _;
 
-use super::Programs;
+use super::specs::WIRE;
 use crate::model::{BootTime, Flow};
 
 const _: () = assert!(size_of::<FlowKey>() == 20);
@@ -24,17 +24,6 @@ pub(super) struct Wire {
     samples: HashMap<MapData, [u8; 20], [u8; size_of::<Sample>()]>,
     watched: Vec<Flow>,
     link: Option<CgroupSkbLinkId>,
-}
-
-impl Wire {
-    pub(super) fn new(loaded: bool, samples: HashMap<MapData, [u8; 20], [u8; size_of::<Sample>()]>) -> Self {
-        Self {
-            loaded,
-            samples,
-            watched: Vec::new(),
-            link: None,
-        }
-    }
 }
 
 /// Why a connection can't be watched.
@@ -54,33 +43,42 @@ pub enum WireError {
     },
 }
 
-impl Programs {
+impl Wire {
+    pub(super) fn new(loaded: bool, samples: HashMap<MapData, [u8; 20], [u8; size_of::<Sample>()]>) -> Self {
+        Self {
+            loaded,
+            samples,
+            watched: Vec::new(),
+            link: None,
+        }
+    }
+
     /// Begins to sample a flow; the program is attached with the first.
     ///
     /// # Errors
     /// The kernel lets nobody sample, or there is no room.
-    pub fn watch(&mut self, flow: Flow) -> Result<(), WireError> {
-        if self.wire.watched.contains(&flow) {
+    pub(super) fn watch(&mut self, ebpf: &mut Ebpf, flow: Flow) -> Result<(), WireError> {
+        if self.watched.contains(&flow) {
             return Ok(());
         }
-        self.attach_wire()?;
-        self.wire.samples.insert(key(flow), [0; size_of::<Sample>()], 0)?;
-        self.wire.watched.push(flow);
+        self.attach(ebpf)?;
+        self.samples.insert(key(flow), [0; size_of::<Sample>()], 0)?;
+        self.watched.push(flow);
         Ok(())
     }
 
-    /// Ends that; the program is detached with the last.
-    pub fn unwatch(&mut self, flow: Flow) {
-        let before = self.wire.watched.len();
-        self.wire.watched.retain(|watched| *watched != flow);
-        if self.wire.watched.len() == before {
+    /// Stops sampling a flow; the program is detached with the last.
+    pub(super) fn unwatch(&mut self, ebpf: &mut Ebpf, flow: Flow) {
+        let before = self.watched.len();
+        self.watched.retain(|watched| *watched != flow);
+        if self.watched.len() == before {
             return;
         }
-        // An entry that is gone already is as good.
-        let _ = self.wire.samples.remove(&key(flow));
-        if self.wire.watched.is_empty()
-            && let Some(link) = self.wire.link.take()
-            && let Ok(program) = self.wire_program()
+        // An error means that the entry is gone already.
+        let _ = self.samples.remove(&key(flow));
+        if self.watched.is_empty()
+            && let Some(link) = self.link.take()
+            && let Ok(program) = self.program(ebpf)
         {
             let _ = program.detach(link);
         }
@@ -89,8 +87,8 @@ impl Programs {
     /// The last packets with a payload that a flow delivered since it is watched, oldest first: when, and the beginning of
     /// each. `None` if the flow is not watched.
     #[must_use]
-    pub fn delivered(&self, flow: Flow) -> Option<Vec<(BootTime, Vec<u8>)>> {
-        let bytes = self.wire.samples.get(&key(flow), 0).ok()?;
+    pub(super) fn delivered(&self, flow: Flow) -> Option<Vec<(BootTime, Vec<u8>)>> {
+        let bytes = self.samples.get(&key(flow), 0).ok()?;
         let sample = Sample::ref_from_bytes(&bytes).ok()?;
         let kept = sample.count.min(PACKETS as u64);
         let packets = (sample.count - kept..sample.count)
@@ -103,27 +101,20 @@ impl Programs {
         Some(packets)
     }
 
-    /// Whether connections can be sampled at all.
-    #[must_use]
-    pub fn samples_connections(&self) -> bool {
-        self.wire.loaded
-    }
-
-    fn wire_program(&mut self) -> Result<&mut CgroupSkb, ProgramError> {
-        let loaded = self.wire.loaded;
-        let program = self.ebpf.program_mut("wire").filter(|_| loaded);
+    fn program<'a>(&self, ebpf: &'a mut Ebpf) -> Result<&'a mut CgroupSkb, ProgramError> {
+        let program = ebpf.program_mut(WIRE.name).filter(|_| self.loaded);
         program.ok_or(ProgramError::NotLoaded)?.try_into()
     }
 
-    fn attach_wire(&mut self) -> Result<(), WireError> {
-        if self.wire.link.is_some() {
+    fn attach(&mut self, ebpf: &mut Ebpf) -> Result<(), WireError> {
+        if self.link.is_some() {
             return Ok(());
         }
         let root = root().map_err(|source| WireError::NoRoot { source })?;
-        let program = self.wire_program()?;
+        let program = self.program(ebpf)?;
         // A link never displaces other programs, and wants no mode.
         let link = program.attach(root, CgroupSkbAttachType::Ingress, CgroupAttachMode::Single)?;
-        self.wire.link = Some(link);
+        self.link = Some(link);
         Ok(())
     }
 }
