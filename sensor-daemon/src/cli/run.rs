@@ -73,12 +73,13 @@ pub(super) fn watch(
     kernel_log: bool,
 ) -> anyhow::Result<ExitCode> {
     give_back_freed_memory();
+    let loader = ebpf::Loader::default();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build()
         .context("the event loop could not be started")?;
-    let result = runtime.block_on(watch_until_told(options, delivery, recording, kernel_log));
+    let result = runtime.block_on(watch_until_told(loader, options, delivery, recording, kernel_log));
     // Not a plain drop: that would wait for the output thread, which may be stuck in a write for good.
     runtime.shutdown_background();
     result
@@ -97,6 +98,7 @@ fn give_back_freed_memory() {
 }
 
 async fn watch_until_told(
+    loader: ebpf::Loader,
     options: &Options,
     delivery: &delivery::Options,
     recording: Option<&Path>,
@@ -113,7 +115,8 @@ async fn watch_until_told(
     let Told {
         settings, enrichment, ..
     } = told;
-    let mut attached = ebpf::open(LoadOptions { kernel_log })
+    let mut attached = loader
+        .open(LoadOptions { kernel_log })
         .and_then(Attached::attach)
         .map_err(explain)?;
     if kernel_log {

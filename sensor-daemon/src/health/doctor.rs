@@ -102,7 +102,7 @@ impl fmt::Display for Check {
 #[must_use]
 pub fn examine() -> Vec<Check> {
     let mut checks = environment();
-    match ebpf::open(LoadOptions::default()) {
+    match ebpf::Loader::default().open(LoadOptions::default()) {
         Ok(mut opened) => {
             checks.push(Check::ok("kernel types (BTF)", "every struct member that is needed was found"));
             checks.push(Check::ok("ring buffer and maps", "made"));

@@ -106,45 +106,56 @@ pub(super) struct Loaded {
     pub(super) stream_moved: bool,
 }
 
-/// Resolves offsets and makes the maps.
-///
-/// # Errors
-/// The kernel lacks type information or struct members, or refuses a map.
-pub fn open(options: LoadOptions) -> Result<Opened, LoadError> {
-    // A new loader parses all types of the kernel (19 MB) for relocations, and the object has none. This is the highest use
-    // of memory, so it comes before everything else, and what it took is free again below.
-    let mut loader = EbpfLoader::new();
-    loader.btf(None);
+/// The beginning of loading.
+pub struct Loader(EbpfLoader<'static>);
 
-    let data = fs::read(VMLINUX).map_err(LoadError::NoBtf)?;
-    let btf = Btf::parse(&data)?;
-    let offsets = btf.offsets()?;
-    let enums = [btf.enumerator("pids_cgrp_id"), btf.enumerator("memory_cgrp_id")];
-    let types = attach_types(&btf).map_err(EbpfError::from)?;
-    drop(btf);
-    drop(data);
-
-    let log_level = if options.kernel_log {
-        aya_log::Level::Trace as u8
-    } else {
-        0
-    };
-    let verifier_log = if options.kernel_log {
-        VerifierLogLevel::VERBOSE | VerifierLogLevel::STATS
-    } else {
-        VerifierLogLevel::STATS
-    };
-    loader
-        .verifier_log_level(verifier_log)
-        .override_global("OFFSETS", offsets.as_slice(), true)
-        .override_global("ENUMS", enums.as_slice(), true)
-        .override_global(aya_log::LEVEL, &log_level, true)
-        .map_max_entries("EVENTS", ring_size());
-    if !options.kernel_log {
-        loader.map_max_entries("AYA_LOGS", rustix::param::page_size() as u32);
+impl Default for Loader {
+    /// aya parses all types of the kernel here, for relocations. That takes 19 MB for a moment, more than anything that the
+    /// sensor does later, so the sensor begins with it while it is small itself. The object has no relocations.
+    fn default() -> Self {
+        let mut loader = EbpfLoader::new();
+        loader.btf(None);
+        Self(loader)
     }
-    let ebpf = loader.load(OBJECT)?;
-    Ok(Opened { ebpf, types })
+}
+
+impl Loader {
+    /// Resolves offsets and makes the maps.
+    ///
+    /// # Errors
+    /// The kernel lacks type information or struct members, or refuses a map.
+    pub fn open(self, options: LoadOptions) -> Result<Opened, LoadError> {
+        let mut loader: EbpfLoader<'_> = self.0;
+        let data = fs::read(VMLINUX).map_err(LoadError::NoBtf)?;
+        let btf = Btf::parse(&data)?;
+        let offsets = btf.offsets()?;
+        let enums = [btf.enumerator("pids_cgrp_id"), btf.enumerator("memory_cgrp_id")];
+        let types = attach_types(&btf).map_err(EbpfError::from)?;
+        drop(btf);
+        drop(data);
+
+        let log_level = if options.kernel_log {
+            aya_log::Level::Trace as u8
+        } else {
+            0
+        };
+        let verifier_log = if options.kernel_log {
+            VerifierLogLevel::VERBOSE | VerifierLogLevel::STATS
+        } else {
+            VerifierLogLevel::STATS
+        };
+        loader
+            .verifier_log_level(verifier_log)
+            .override_global("OFFSETS", offsets.as_slice(), true)
+            .override_global("ENUMS", enums.as_slice(), true)
+            .override_global(aya_log::LEVEL, &log_level, true)
+            .map_max_entries("EVENTS", ring_size());
+        if !options.kernel_log {
+            loader.map_max_entries("AYA_LOGS", rustix::param::page_size() as u32);
+        }
+        let ebpf = loader.load(OBJECT)?;
+        Ok(Opened { ebpf, types })
+    }
 }
 
 impl Opened {

@@ -21,7 +21,7 @@ pub mod tables;
 pub mod wire;
 
 pub use self::{
-    load::{LoadError, LoadOptions, Opened, open},
+    load::{LoadError, LoadOptions, Loader, Opened},
     source::Attached,
     specs::{OPTIONAL, OptionalSpec, PROGRAMS, ProgramSpec},
 };
