@@ -288,3 +288,9 @@ pub(super) fn of(name: &str, shell: bool) -> Dialect {
         .copied()
         .unwrap_or(if shell { BOURNE } else { PLAIN })
 }
+
+/// Every name that has a dialect.
+#[cfg(test)]
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    DIALECTS.iter().flat_map(|dialect| dialect.names.iter().copied())
+}

@@ -1,6 +1,8 @@
+use sensor_common::first_argument::LOOK;
+
 use super::build::Build;
 use crate::{
-    detect::argv::reads_commands,
+    detect::{argv::reads_commands, dialect, program_file},
     model::{ProgramKind, Text},
 };
 
@@ -229,4 +231,99 @@ fn a_shell_of_unknown_make_is_read_like_bash() {
     assert!(reads_commands(&build.0));
     build.0.argv.push("-c".into());
     assert!(!reads_commands(&build.0));
+}
+
+/// Whether the kernel side passes this exec on, as the program that its first word names.
+fn passes(line: &str, multicall: bool) -> bool {
+    let exec = Build::new(1, line).0;
+    let mut bytes: Vec<u8> = line.split(' ').flat_map(|word| word.bytes().chain([0])).collect();
+    let length = bytes.len();
+    bytes.resize(LOOK.max(length), b'-');
+    program_file(&exec.program, multicall).may_read_commands(length.min(LOOK), |index| bytes[index % LOOK])
+}
+
+#[test]
+fn the_kernel_side_drops_nothing_that_reads_commands() {
+    let options = (b'a'..=b'z')
+        .chain(b'A'..=b'Z')
+        .map(|letter| format!("-{}", char::from(letter)));
+    let first: Vec<String> = options
+        .chain(
+            [
+                "-",
+                "--",
+                "+x",
+                "-ic",
+                "--eval",
+                "--file",
+                "script",
+                "/srv/script",
+                "/dev/stdin",
+                "repl",
+                "run",
+            ]
+            .map(Into::into),
+        )
+        .chain(["/proc/self/fd/0", "/dev/fd/0", "/proc/thread-self/fd/0"].map(Into::into))
+        .collect();
+    let rest = [
+        "",
+        " x",
+        " -",
+        " x -i",
+        " x -d",
+        " x -a",
+        " x -s",
+        " x -f -",
+        " x --interactive",
+        " x --file -",
+        " x /dev/stdin",
+    ];
+    let names = dialect::names().chain(["pwsh", "powershell", "scheme"]);
+    let mut dropped = 0;
+    for name in names {
+        for line in first
+            .iter()
+            .flat_map(|first| rest.map(|rest| format!("{name} {first}{rest}")))
+        {
+            if !passes(&line, false) {
+                dropped += 1;
+                assert!(!reads(&line), "{line}");
+            }
+        }
+    }
+    assert!(dropped > 1000, "{dropped}");
+}
+
+#[test]
+fn the_kernel_side_drops_what_is_executed_by_the_thousand() {
+    for line in [
+        "sh -c make",
+        "bash script.sh",
+        "sh /srv/script",
+        "dash -c true",
+        "python3 -c pass",
+        "python3 -m pip",
+        "perl script.pl",
+    ] {
+        assert!(!passes(line, false), "{line}");
+    }
+    assert!(!passes("sh -c true", true));
+    for line in [
+        "ruby -r json",
+        "php -c .",
+        "node -r fs",
+        "deno repl",
+        "perl -e 1 -d",
+        "sh",
+        "sh -",
+        "bash -i",
+        "python3",
+    ] {
+        assert!(passes(line, false), "{line}");
+        assert!(line.starts_with("sh -") || reads(line), "{line}");
+    }
+    assert!(passes("busybox sh", true));
+    let long = "x".repeat(LOOK);
+    assert!(passes(&format!("/{long}/sh -c true"), false));
 }
