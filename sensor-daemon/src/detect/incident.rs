@@ -6,19 +6,20 @@ use std::collections::BTreeMap;
 use crate::model::{BootTime, Direction, Exec, ProcessId, Socket, SocketState, Stream};
 
 use super::{
-    Command, EndReason, Inspector, Link, Severity, Snapshot, State, Technique,
     commands::{COMMANDS_MAX, COMMANDS_MIN, Commands},
+    inspector::Inspector,
     judgement::{Judgement, Proof},
     pacing::Pace,
-    snapshot::{carried, cut_arguments},
+    relay::Relay,
+    snapshot::{Command, EndReason, Link, Severity, Snapshot, State, Technique, carried, cut_arguments},
 };
 
 /// Most processes followed of one incident.
 pub(super) const PROCESSES_MAX: usize = 1024;
 /// Most sockets of one incident.
 pub(super) const SOCKETS_MAX: usize = 8;
-/// Most processes asked about in one look; each may cost a walk through `/proc/PID/fd`.
-const LOOK_MAX: usize = 64;
+/// Most processes asked about in one search; each may cost a walk through `/proc/PID/fd`.
+const ASKED_MAX: usize = 64;
 
 /// What a process has to do with an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,15 +30,15 @@ pub(super) enum Role {
     Holder,
 }
 
-/// What a look at the processes of an incident showed.
+/// What the search for a process that still has one of the sockets open came upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
-    /// One has a socket open.
-    Held,
-    /// None of those asked, but there are more.
+pub(super) enum HolderSearch {
+    /// A process has a socket open.
+    Found,
+    /// None of those asked has, but there are more.
     Unfinished,
-    /// None.
-    Free,
+    /// No process has.
+    NoHolder,
 }
 
 /// One incident.
@@ -47,10 +48,10 @@ pub(super) struct Incident {
     pub(super) pace: Pace,
     /// The deadline that the engine has queued for it.
     pub(super) deadline: Option<BootTime>,
-    /// When to look at its processes next.
-    pub(super) look_at: BootTime,
+    /// When to search for holders of its sockets next.
+    pub(super) search_at: BootTime,
     /// When that was done last.
-    pub(super) looked: Option<BootTime>,
+    pub(super) searched: Option<BootTime>,
     /// It ended before, once at least.
     pub(super) ended_before: bool,
     pub(super) updated: BootTime,
@@ -75,12 +76,12 @@ pub(super) struct Incident {
 type Open = bool;
 
 impl Incident {
-    pub(super) fn new(exec: Exec, judgement: Judgement, look_at: BootTime) -> Self {
+    pub(super) fn new(exec: Exec, judgement: Judgement, search_at: BootTime) -> Self {
         Self {
             pace: Pace::default(),
             deadline: None,
-            look_at,
-            looked: None,
+            search_at,
+            searched: None,
             ended_before: false,
             updated: exec.time,
             ended: None,
@@ -245,14 +246,14 @@ impl Incident {
         true
     }
 
-    /// Forgets a process that ended.
+    /// Removes a process that ended.
     pub(super) fn remove_process(&mut self, process: ProcessId) {
         if self.processes.remove(&process) == Some(Role::Executed) {
             self.executed -= 1;
         }
     }
 
-    /// Forgets all processes, and says which they were.
+    /// Removes all processes, and returns them.
     pub(super) fn take_processes(&mut self) -> impl Iterator<Item = ProcessId> + use<> {
         self.executed = 0;
         std::mem::take(&mut self.processes).into_keys()
@@ -268,22 +269,22 @@ impl Incident {
         self.processes.len()
     }
 
-    /// Asks whether a process still has a socket of it open. Those that have none are forgotten and put into `gone`.
-    pub(super) fn look(&mut self, world: &dyn Inspector, gone: &mut Vec<ProcessId>) -> Look {
+    /// Asks whether a process still has a socket of it open. Those that have none are removed and put into `gone`.
+    pub(super) fn search_holders(&mut self, inspector: &dyn Inspector, gone: &mut Vec<ProcessId>) -> HolderSearch {
         let open = || {
             self.sockets
                 .iter()
                 .filter(|&&(_, open)| open)
                 .map(|(socket, _)| socket.inode)
         };
-        let mut held = false;
-        for &process in self.processes.keys().take(LOOK_MAX) {
-            held = match self.judgement.proof {
+        let mut found = false;
+        for &process in self.processes.keys().take(ASKED_MAX) {
+            found = match self.judgement.proof {
                 // The socket is somebody else's.
-                Proof::Relay(_) => world.is_alive(process),
-                _ => open().any(|inode| world.holds_socket(process, inode)),
+                Proof::Relay(_) => inspector.is_alive(process),
+                _ => open().any(|inode| inspector.holds_socket(process, inode)),
             };
-            if held {
+            if found {
                 break;
             }
             gone.push(process);
@@ -291,15 +292,24 @@ impl Incident {
         for &process in gone.iter() {
             self.remove_process(process);
         }
-        match (held, self.processes.is_empty()) {
-            (true, _) => Look::Held,
-            (false, false) => Look::Unfinished,
-            (false, true) => Look::Free,
+        match (found, self.processes.is_empty()) {
+            (true, _) => HolderSearch::Found,
+            (false, false) => HolderSearch::Unfinished,
+            (false, true) => HolderSearch::NoHolder,
         }
     }
 
+    /// The snapshot that is owed when the incident will be followed no longer: it is open, or has something left to say.
+    pub(super) fn final_snapshot(&mut self) -> Option<Snapshot> {
+        let owed = self.is_active() || self.pace.due().is_some();
+        (owed && self.pace.has_emitted()).then(|| Snapshot {
+            monitoring_ended: self.is_active(),
+            ..self.snapshot()
+        })
+    }
+
     /// The incident as it stands; the next one starts counting from here.
-    pub(super) fn snapshot(&mut self, monitoring_ended: bool) -> Snapshot {
+    pub(super) fn snapshot(&mut self) -> Snapshot {
         // Exhaustive, so that a new field can't be forgotten.
         let Judgement {
             severity,
@@ -311,7 +321,7 @@ impl Incident {
             Proof::Streams => (None, Link::Streams),
             Proof::Relay(relay) => (Some(relay), relay.link()),
             Proof::Delivered(_) => (None, Link::Delivered),
-            Proof::Held(_) => (None, Link::Held),
+            Proof::ParentHolds(_) => (None, Link::Held),
         };
         let carried = relay.map_or_else(|| carried(&self.shell.streams), |relay| relay.carried(&self.shell));
         let command_count = self.execs - u64::from(technique.is_shell());
@@ -350,7 +360,7 @@ impl Incident {
             output_route: relay.and_then(|relay| relay.answer()).cloned(),
             loopback: self.sockets.iter().all(|(socket, _)| socket.remote.is_loopback()),
             evidence: self.evidence.clone(),
-            monitoring_ended,
+            monitoring_ended: false,
         }
     }
 
@@ -384,6 +394,23 @@ pub(super) struct Ties {
 }
 
 impl Ties {
+    /// A process without sockets of its own.
+    pub(super) fn of_process(process: ProcessId) -> Self {
+        Self {
+            process,
+            holder: None,
+            sockets: Vec::new(),
+        }
+    }
+
+    /// A shell, and the sockets that its streams are carried to.
+    pub(super) fn of_relay(process: ProcessId, relay: &Relay) -> Self {
+        Self {
+            sockets: relay.sockets().cloned().collect(),
+            ..Self::of_process(process)
+        }
+    }
+
     pub(super) fn of(exec: &Exec) -> Self {
         let mut sockets: Vec<Socket> = Vec::with_capacity(3);
         for socket in exec.streams.iter().filter_map(Stream::socket) {

@@ -1,4 +1,4 @@
-//! All incidents, and the ways to find one: by socket, by process, by deadline, by the time of its end. Keeps these
+//! The index of incidents: finds one by socket, by process, by deadline, by the time of its end. Keeps these
 //! indexes in step and within bounds; what happens to an incident is the engine's business.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -6,8 +6,8 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use crate::model::{BootTime, ProcessId, Socket};
 
 use super::{
-    EndReason,
     incident::{Incident, Role, Ties},
+    snapshot::EndReason,
 };
 
 /// Most incidents open at a time.
@@ -109,14 +109,14 @@ impl Index {
     }
 
     /// Notes that processes, which their incident has forgotten already, are no longer tied to it.
-    pub(super) fn forget_processes(&mut self, key: Key, processes: impl IntoIterator<Item = ProcessId>) {
+    pub(super) fn untie_processes(&mut self, key: Key, processes: impl IntoIterator<Item = ProcessId>) {
         for process in processes {
             self.by_process.remove(&(process, key));
         }
     }
 
     /// No socket leads to this incident any longer.
-    fn forget_sockets(&mut self, key: Key) {
+    fn invalidate_sockets(&mut self, key: Key) {
         let Some(incident) = self.incidents.get(&key) else {
             return;
         };
@@ -138,7 +138,7 @@ impl Index {
                 if self.incidents.get(&owner).is_some_and(Incident::is_active) {
                     continue;
                 }
-                self.forget_sockets(owner);
+                self.invalidate_sockets(owner);
             }
             if self
                 .incidents
@@ -175,7 +175,7 @@ impl Index {
         };
         incident.ended = Some((now, reason));
         let processes = incident.take_processes();
-        self.forget_processes(key, processes);
+        self.untie_processes(key, processes);
         self.open -= 1;
         self.ended.push_back((now, key));
     }
@@ -207,15 +207,15 @@ impl Index {
             .map(|(&key, _)| key)
     }
 
-    /// Takes an incident out of the books.
+    /// Removes an incident.
     pub(super) fn remove(&mut self, key: Key) -> Option<Incident> {
-        self.forget_sockets(key);
+        self.invalidate_sockets(key);
         let mut incident = self.incidents.remove(&key)?;
         if let Some(deadline) = incident.deadline {
             self.timers.remove(&(deadline, key));
         }
         let processes = incident.take_processes();
-        self.forget_processes(key, processes);
+        self.untie_processes(key, processes);
         self.open -= usize::from(incident.is_active());
         Some(incident)
     }
@@ -225,15 +225,15 @@ impl Index {
         self.timers.first().copied()
     }
 
-    /// Queues an incident for when it is to be looked at or heard next.
+    /// Queues an incident for when its holders are to be searched for, or a snapshot is due.
     pub(super) fn set_timer(&mut self, key: Key) {
         let Some(incident) = self.incidents.get_mut(&key) else {
             return;
         };
-        let look = incident.is_active().then_some(incident.look_at);
-        let deadline = match (look, incident.pace.due()) {
-            (Some(look), Some(due)) => Some(look.min(due)),
-            (look, due) => look.or(due),
+        let search = incident.is_active().then_some(incident.search_at);
+        let deadline = match (search, incident.pace.due()) {
+            (Some(search), Some(due)) => Some(search.min(due)),
+            (search, due) => search.or(due),
         };
         if deadline != incident.deadline {
             if let Some(old) = incident.deadline {

@@ -3,9 +3,9 @@
 use crate::model::{Direction, Exec, Socket};
 
 use super::{
-    Severity, Technique,
-    relay::Relay,
+    relay::{Relay, Worth},
     rule::{self, Takeover},
+    snapshot::{Severity, Technique},
 };
 
 /// A judgement, to be adopted.
@@ -27,7 +27,7 @@ pub(super) enum Proof {
     /// The parent holds the socket, which had just delivered the command's text.
     Delivered(Box<Socket>),
     /// The parent holds the socket.
-    Held(Box<Socket>),
+    ParentHolds(Box<Socket>),
 }
 
 impl Proof {
@@ -35,16 +35,16 @@ impl Proof {
         match self {
             Self::Streams => rule::evidence(exec, technique),
             Self::Relay(relay) => relay.evidence(),
-            Self::Delivered(socket) => held(
+            Self::Delivered(socket) => parent_holds(
                 socket,
                 " The command's text is what that connection had just delivered.",
             ),
-            Self::Held(socket) => held(socket, " Nothing shows that the command came over it."),
+            Self::ParentHolds(socket) => parent_holds(socket, " Nothing shows that the command came over it."),
         }
     }
 }
 
-fn held(socket: &Socket, rest: &str) -> String {
+fn parent_holds(socket: &Socket, rest: &str) -> String {
     let descriptor = socket.parent_fd.unwrap_or_default();
     format!("Its parent holds a network connection as descriptor {descriptor} and runs it by itself.{rest}")
 }
@@ -67,6 +67,15 @@ impl From<&Takeover<'_>> for Judgement {
 }
 
 impl Judgement {
+    pub(super) fn of_relay(worth: Worth, relay: Relay) -> Self {
+        Self {
+            severity: worth.severity,
+            technique: worth.technique,
+            direction: worth.direction,
+            proof: Proof::Relay(Box::new(relay)),
+        }
+    }
+
     /// By what the stronger of two is told.
     pub(super) fn strength(&self) -> (Severity, bool) {
         (self.severity, self.technique.is_shell())

@@ -1,4 +1,4 @@
-//! When an incident may speak. Owns the intervals, not what is said.
+//! When an incident may emit a snapshot. Owns the intervals, not the content.
 
 use crate::model::BootTime;
 
@@ -23,7 +23,7 @@ impl Pace {
     }
 
     /// Whether a snapshot was ever given.
-    pub(super) fn has_spoken(&self) -> bool {
+    pub(super) fn has_emitted(&self) -> bool {
         self.last.is_some()
     }
 
@@ -50,8 +50,8 @@ impl Pace {
     }
 
     /// A snapshot was given at `now`.
-    pub(super) fn spoke(&mut self, now: BootTime) {
-        self.interval = if self.has_spoken() {
+    pub(super) fn emitted(&mut self, now: BootTime) {
+        self.interval = if self.has_emitted() {
             (self.interval * 2).min(INTERVAL_MAX)
         } else {
             INTERVAL_MIN

@@ -9,7 +9,10 @@
 
 use crate::model::{Direction, Exec, Hop, ProgramKind, Route, Socket, SocketState, Stream, Text};
 
-use super::{Link, Severity, Technique};
+use super::snapshot::{Link, Severity, Technique};
+
+/// Nanoseconds after which a connection on which nobody has spoken is one that waits for its peer.
+const SILENCE: u64 = 900_000_000;
 
 /// The ways that a shell's input comes and its output goes.
 #[derive(Clone, Debug)]
@@ -18,6 +21,14 @@ pub(super) struct Relay {
     pub(super) output: Option<Route>,
     /// What shows that a general program connects the two, as one sentence.
     pub(super) proof: Option<&'static str>,
+}
+
+/// When a shell is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// It has just started, with these streams.
+    Start,
+    Later,
 }
 
 /// What a relayed shell is evidence of.
@@ -31,6 +42,15 @@ pub(super) struct Worth {
 }
 
 impl Relay {
+    /// A relay of which only the input's way is known.
+    pub(super) fn of_input(input: Route) -> Self {
+        Self {
+            input,
+            output: None,
+            proof: None,
+        }
+    }
+
     /// The output's way, if it belongs to the same takeover as the input's: `curl … | sh` in somebody's login session has its
     /// output on that session's connection.
     pub(super) fn answer(&self) -> Option<&Route> {
@@ -112,18 +132,18 @@ impl Relay {
         [true, answer == Some(1), answer == Some(2)]
     }
 
-    /// Whether the peer was the first to speak, or nobody has said anything although time enough has passed (`patient`): a
-    /// program that asks somebody something speaks first, and at once.
-    pub(super) fn peer_leads(&self, patient: bool) -> bool {
+    /// Whether the peer was the first to speak, or nobody has spoken after `waited` nanoseconds: a program that asks somebody
+    /// something speaks first, and at once.
+    pub(super) fn peer_leads(&self, waited: u64) -> bool {
         let socket = &self.input.socket;
         self.input.connections == 1
             && socket.state == SocketState::Connected
             && is_unused(socket)
-            && (patient || socket.bytes_received.unwrap_or(0) > 0)
+            && (waited >= SILENCE || socket.bytes_received.unwrap_or(0) > 0)
     }
 
-    /// Judges a shell that reads commands. `first` tells that its streams were like this when it started.
-    pub(super) fn worth(&self, exec: &Exec, first: bool) -> Worth {
+    /// Judges a shell that reads commands.
+    pub(super) fn worth(&self, exec: &Exec, moment: Moment) -> Worth {
         let socket = &self.input.socket;
         let direction = match (socket.direction, self.answer()) {
             (Direction::Unknown, Some(output)) => output.socket.direction,
@@ -160,7 +180,7 @@ impl Relay {
             .find(|held| held.inode == socket.inode)
             .unwrap_or(socket);
         let only = self.input.connections == 1;
-        let untouched = first && is_unused(then) && is_bare(exec);
+        let untouched = moment == Moment::Start && is_unused(then) && is_bare(exec);
         // Nobody asks a shell behind pipes to be interactive unless for somebody far away.
         let interactive = direction == Direction::Outbound && is_interactive_on_pipes(exec);
         if only && (untouched || interactive) {
@@ -183,7 +203,7 @@ fn is_unused(socket: &Socket) -> bool {
 pub(super) fn answering(streams: &[Stream; 3]) -> Option<usize> {
     [1, 2].into_iter().find(|&number| {
         let stream = &streams[number];
-        stream.is_piped() || stream.socket().is_some_and(Socket::has_peer)
+        stream.has_other_end() || stream.socket().is_some_and(Socket::has_peer)
     })
 }
 

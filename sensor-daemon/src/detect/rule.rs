@@ -6,7 +6,10 @@
 
 use crate::model::{Direction, Exec, ProgramKind, Socket, Stream};
 
-use super::{Severity, Technique, argv, snapshot};
+use super::{
+    argv,
+    snapshot::{self, Severity, Technique},
+};
 
 /// What an exec is evidence of.
 #[derive(Debug)]

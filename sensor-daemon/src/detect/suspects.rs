@@ -1,5 +1,5 @@
-//! Shells that read commands from a pipe or terminal, while it is not known that a socket is at the other end: nobody has
-//! connected yet, or a general program holds both and what it receives has to tell. Bounded; forgets the oldest.
+//! The table of suspects: shells that read commands from a pipe or terminal, while it is not known that a connection is at
+//! the other end. Owns when each is looked at next. Bounded; evicts the oldest.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -9,24 +9,35 @@ use super::{index::Key, relay::Relay};
 
 const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MILLISECOND;
-/// When to look again after a shell has started. A relay is started in the same breath as a rule; one that connects later
-/// is reported when it does.
+/// When to look again after a shell has started. Most relays are started together with the shell; one that connects later is
+/// reported when it does.
 const LOOKS: [u64; 5] = [5 * MILLISECOND, 30 * MILLISECOND, 200 * MILLISECOND, SECOND, 5 * SECOND];
-/// How often what a general program received is looked at, and how many times.
+/// Wait between looks at a suspect that needs proof, after those of [`LOOKS`].
 const PROOF_EVERY: u64 = 30 * SECOND;
+/// Most such looks.
 const PROOFS_MAX: usize = 20;
 /// Most suspects remembered.
 pub(super) const SUSPECTS_MAX: usize = 1024;
 
-/// One of them.
+/// What a suspect needs proof of.
+#[derive(Debug)]
+pub(super) struct PendingProof {
+    pub(super) relay: Relay,
+    /// The flow that is watched for it.
+    pub(super) flow: Option<Flow>,
+}
+
+/// A suspect.
 #[derive(Debug)]
 pub(super) struct Suspect {
     pub(super) exec: Exec,
     /// Looks that were taken.
     looks: usize,
     due: Option<BootTime>,
-    /// A way that needs proof, and the flow that is watched for it.
-    pub(super) unproven: Option<(Relay, Option<Flow>)>,
+    /// A way was found that needs proof.
+    pub(super) pending: Option<PendingProof>,
+    /// The source does not report who connects, so that only the clock leads to another look.
+    pub(super) connects_denied: bool,
     /// It counts as a command of this incident already.
     pub(super) joined: Option<Key>,
     /// Since when deliveries count.
@@ -42,7 +53,7 @@ pub(super) struct Suspects {
 }
 
 impl Suspects {
-    /// Takes a new one; what had to go for it.
+    /// Adds a suspect. Returns the one that was evicted or replaced.
     pub(super) fn insert(&mut self, exec: Exec, joined: Option<Key>) -> Option<Suspect> {
         let (process, time) = (exec.process, exec.time);
         let mut gone = self.remove(process);
@@ -57,7 +68,8 @@ impl Suspects {
                 exec,
                 looks: 0,
                 due: None,
-                unproven: None,
+                pending: None,
+                connects_denied: false,
                 joined,
                 since: time,
             },
@@ -87,18 +99,19 @@ impl Suspects {
         Some(suspect)
     }
 
-    /// Everybody without a known way, the newest first.
-    pub(super) fn open(&self) -> Vec<ProcessId> {
-        let unproven = |process: &ProcessId| {
-            self.known
-                .get(process)
-                .is_some_and(|suspect| suspect.unproven.is_some())
-        };
+    /// Suspects without a known way, the newest first.
+    pub(super) fn seeking(&self) -> Vec<ProcessId> {
         let processes = self.order.iter().rev().map(|&(_, process)| process);
-        processes.filter(|process| !unproven(process)).collect()
+        processes
+            .filter(|process| self.known.get(process).is_some_and(|suspect| suspect.pending.is_none()))
+            .collect()
     }
 
-    /// Sets the time of the next look, unless one is set; there is none after the last, and then the answer is no.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Suspect> {
+        self.known.values_mut()
+    }
+
+    /// Sets the time of the next look, unless it is set. Returns false after the last look.
     pub(super) fn schedule(&mut self, process: ProcessId, now: BootTime) -> bool {
         let Some(suspect) = self.known.get_mut(&process) else {
             return false;
@@ -106,9 +119,10 @@ impl Suspects {
         if suspect.due.is_some() {
             return true;
         }
+        let needs_clock = suspect.pending.is_some() || suspect.connects_denied;
         let wait = match LOOKS.get(suspect.looks) {
             Some(after) => suspect.exec.time.0.saturating_add(*after).saturating_sub(now.0),
-            None if suspect.unproven.is_some() && suspect.looks < LOOKS.len() + PROOFS_MAX => PROOF_EVERY,
+            None if needs_clock && suspect.looks < LOOKS.len() + PROOFS_MAX => PROOF_EVERY,
             None => return false,
         };
         suspect.looks += 1;
@@ -144,7 +158,7 @@ impl Suspects {
         }
     }
 
-    /// One whose next look is due.
+    /// A suspect whose next look is due.
     pub(super) fn due(&self, now: BootTime) -> Option<ProcessId> {
         self.timers
             .first()

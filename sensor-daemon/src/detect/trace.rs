@@ -6,7 +6,7 @@
 
 use crate::model::{Descriptor, Holder, Hop, Onward, ProcessId, Route, Socket, Stream};
 
-use super::Inspector;
+use super::inspector::Inspector;
 
 /// Most processes in a row.
 const HOPS_MAX: usize = 5;
@@ -15,13 +15,13 @@ const LOOKED_MAX: usize = 64;
 /// A process with more pipes, terminals and UNIX sockets than this is not followed through: it serves many.
 const WAYS_MAX: usize = 24;
 
-/// Which way bytes go through a stream.
+/// Where the bytes of a stream go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    /// To the shell.
-    In,
-    /// From the shell.
-    Out,
+pub(super) enum Toward {
+    /// From the peer to the shell.
+    Shell,
+    /// From the shell to the peer.
+    Peer,
 }
 
 /// What following a stream came upon.
@@ -34,14 +34,14 @@ pub(super) struct Traced {
 }
 
 /// Follows `stream` of `process`.
-pub(super) fn trace(process: ProcessId, stream: &Stream, way: Way, world: &dyn Inspector) -> Traced {
+pub(super) fn trace(process: ProcessId, stream: &Stream, toward: Toward, inspector: &dyn Inspector) -> Traced {
     let mut traced = Traced::default();
     if let Stream::Socket(socket) = stream {
         if socket.has_peer() {
             traced.route = Some(Route {
                 hops: Vec::new(),
                 socket: socket.clone(),
-                fd: u32::from(way == Way::Out),
+                fd: u32::from(toward == Toward::Peer),
                 connections: 1,
             });
         }
@@ -53,11 +53,11 @@ pub(super) fn trace(process: ProcessId, stream: &Stream, way: Way, world: &dyn I
     for _ in 0..HOPS_MAX {
         let mut next = Vec::new();
         for (stream, hops) in front {
-            for holder in world.opposite(&stream) {
+            for holder in inspector.opposite(&stream) {
                 if seen.contains(&holder.process) || seen.len() > LOOKED_MAX {
                     continue;
                 }
-                let Some(arrival) = arrival(&holder, &stream, way) else {
+                let Some(arrival) = arrival(&holder, &stream, toward) else {
                     continue;
                 };
                 seen.push(holder.process);
@@ -67,7 +67,7 @@ pub(super) fn trace(process: ProcessId, stream: &Stream, way: Way, world: &dyn I
                     hops.push(hop(&holder, arrival, fd, onward));
                     hops
                 };
-                if let Some((fd, socket, connections)) = connection(&holder, way) {
+                if let Some((fd, socket, connections)) = connection(&holder, toward) {
                     let hops = through(fd, &Stream::Socket(socket.clone()));
                     traced.route = Some(Route {
                         hops,
@@ -77,7 +77,7 @@ pub(super) fn trace(process: ProcessId, stream: &Stream, way: Way, world: &dyn I
                     });
                     return traced;
                 }
-                next.extend(onward(&holder, arrival, way).map(|onward| {
+                next.extend(onward(&holder, arrival, toward).map(|onward| {
                     let hops = through(onward.fd, &onward.stream);
                     (onward.stream.clone(), hops)
                 }));
@@ -89,38 +89,25 @@ pub(super) fn trace(process: ProcessId, stream: &Stream, way: Way, world: &dyn I
 }
 
 /// The descriptor at which `holder` has the other end of `stream`, open in the right direction.
-fn arrival<'a>(holder: &'a Holder, stream: &Stream, way: Way) -> Option<&'a Descriptor> {
-    holder.descriptors.iter().find(|descriptor| {
-        let opposite = match (stream, &descriptor.stream) {
-            (Stream::Pipe { inode }, Stream::Pipe { inode: other }) => inode == other,
-            (Stream::Fifo { inode, fs }, Stream::Fifo { inode: other, fs: on }) => (inode, fs) == (other, on),
-            (Stream::Unix { peer, .. }, Stream::Unix { inode, .. }) => *peer == Some(*inode),
-            (Stream::Terminal { inode, fs, .. }, Stream::TerminalMaster { slave, fs: on }) => {
-                (inode, fs) == (slave, on)
-            }
-            (Stream::TerminalMaster { slave, fs }, Stream::Terminal { inode, fs: on, .. }) => {
-                (slave, fs) == (inode, on)
-            }
-            _ => false,
-        };
-        opposite && may_pass(descriptor, way)
-    })
+fn arrival<'a>(holder: &'a Holder, stream: &Stream, toward: Toward) -> Option<&'a Descriptor> {
+    let mut descriptors = holder.descriptors.iter();
+    descriptors.find(|descriptor| descriptor.stream.is_opposite_of(stream) && may_pass(descriptor, toward))
 }
 
 /// Whether bytes that go our way can go through this descriptor: who feeds a shell writes to its pipe.
-fn may_pass(descriptor: &Descriptor, way: Way) -> bool {
-    match way {
-        Way::In => descriptor.write,
-        Way::Out => descriptor.read,
+fn may_pass(descriptor: &Descriptor, toward: Toward) -> bool {
+    match toward {
+        Toward::Shell => descriptor.write,
+        Toward::Peer => descriptor.read,
     }
 }
 
 /// The network connection that `holder` would pass bytes on through: one of its standard streams, else one to another
 /// machine, else the first. And how many it has.
-fn connection(holder: &Holder, way: Way) -> Option<(u32, Socket, usize)> {
-    let passes = |descriptor: &&Descriptor| match way {
-        Way::In => descriptor.read,
-        Way::Out => descriptor.write,
+fn connection(holder: &Holder, toward: Toward) -> Option<(u32, Socket, usize)> {
+    let passes = |descriptor: &&Descriptor| match toward {
+        Toward::Shell => descriptor.read,
+        Toward::Peer => descriptor.write,
     };
     let mut connections: Vec<(u32, &Socket)> = Vec::new();
     for descriptor in holder.descriptors.iter().filter(passes) {
@@ -138,16 +125,16 @@ fn connection(holder: &Holder, way: Way) -> Option<(u32, Socket, usize)> {
 }
 
 /// Where bytes that `holder` passes on come from, or go to.
-fn onward<'a>(holder: &'a Holder, arrival: &'a Descriptor, way: Way) -> impl Iterator<Item = &'a Descriptor> {
+fn onward<'a>(holder: &'a Holder, arrival: &'a Descriptor, toward: Toward) -> impl Iterator<Item = &'a Descriptor> {
     let serves_many = holder.descriptors.len() > WAYS_MAX;
     holder
         .descriptors
         .iter()
         .filter(move |descriptor| !serves_many && descriptor.stream != arrival.stream)
         .filter(move |descriptor| match descriptor.stream {
-            Stream::Pipe { .. } | Stream::Fifo { .. } | Stream::Unix { .. } => match way {
-                Way::In => descriptor.read,
-                Way::Out => descriptor.write,
+            Stream::Pipe { .. } | Stream::Fifo { .. } | Stream::Unix { .. } => match toward {
+                Toward::Shell => descriptor.read,
+                Toward::Peer => descriptor.write,
             },
             // A program reads its terminal by its standard streams.
             Stream::Terminal { .. } => descriptor.fd <= 2,

@@ -36,6 +36,12 @@ pub use self::{
 pub struct BootTime(pub u64);
 
 impl BootTime {
+    /// The time `nanoseconds` later.
+    #[must_use]
+    pub fn after(self, nanoseconds: u64) -> Self {
+        Self(self.0.saturating_add(nanoseconds))
+    }
+
     /// Nanoseconds from `earlier` to this, 0 if it is not earlier.
     #[must_use]
     pub fn since(self, earlier: Self) -> u64 {
@@ -101,6 +107,20 @@ pub enum Observation {
     Rescan(BootTime),
     /// The kernel has left out runs of the kernel side: an end may be among what it did not report.
     RunsMissed(BootTime),
+}
+
+impl Observation {
+    /// When it was made.
+    #[must_use]
+    pub fn time(&self) -> BootTime {
+        match self {
+            Self::Exec(exec) => exec.time,
+            Self::Exit(exit) => exit.time,
+            Self::SocketClosed(closed) => closed.time,
+            Self::Connect(act) | Self::Moved(act) => act.time,
+            Self::Rescan(time) | Self::RunsMissed(time) => *time,
+        }
+    }
 }
 
 /// One exec, as it stood when the new program had not run an instruction yet.
@@ -308,10 +328,24 @@ impl Stream {
 
     /// Whether another process can be at the other end of it, who may pass on what comes through a socket.
     #[must_use]
-    pub fn is_piped(&self) -> bool {
+    pub fn has_other_end(&self) -> bool {
         match self {
             Self::Unix { .. } | Self::Pipe { .. } | Self::Fifo { .. } => true,
             Self::Terminal { device, .. } => device::is_pseudo_terminal(*device),
+            _ => false,
+        }
+    }
+
+    /// Whether this is the other end of `end`: what is written to one can be read from the other. The ends of a pipe can't be
+    /// told apart, so a pipe is its own other end.
+    #[must_use]
+    pub fn is_opposite_of(&self, end: &Self) -> bool {
+        match (end, self) {
+            (Self::Pipe { inode }, Self::Pipe { inode: other }) => inode == other,
+            (Self::Fifo { inode, fs }, Self::Fifo { inode: other, fs: on }) => (inode, fs) == (other, on),
+            (Self::Unix { peer, .. }, Self::Unix { inode, .. }) => *peer == Some(*inode),
+            (Self::Terminal { inode, fs, .. }, Self::TerminalMaster { slave, fs: on })
+            | (Self::TerminalMaster { slave, fs: on }, Self::Terminal { inode, fs, .. }) => (inode, fs) == (slave, on),
             _ => false,
         }
     }

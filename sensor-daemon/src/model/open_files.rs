@@ -57,18 +57,23 @@ enum End {
 }
 
 impl End {
-    /// Whether bytes go from one to the other.
-    fn is_opposite(self, stream: &Stream) -> bool {
-        match *stream {
-            Stream::Unix { peer, .. } => matches!(self, Self::Unix(inode, _) if peer == Some(inode)),
-            Stream::Pipe { inode } => self == Self::Pipe(inode),
-            Stream::Fifo { inode, fs } => self == Self::Fifo(inode, fs),
-            Stream::Terminal { inode, fs, .. } => self == Self::Master(inode, fs),
-            Stream::TerminalMaster { slave, fs } => {
-                matches!(self, Self::Slave(inode, on, _) if (inode, on) == (slave, fs))
-            }
-            _ => false,
-        }
+    /// The stream, unless it is a network socket.
+    fn stream(self) -> Option<Stream> {
+        Some(match self {
+            Self::Socket(_) => return None,
+            Self::Unix(inode, peer) => Stream::Unix {
+                inode,
+                peer: (peer != 0).then_some(peer),
+            },
+            Self::Pipe(inode) => Stream::Pipe { inode },
+            Self::Fifo(inode, fs) => Stream::Fifo { inode, fs },
+            Self::Slave(inode, fs, device) => Stream::Terminal { device, inode, fs },
+            Self::Master(slave, fs) => Stream::TerminalMaster { slave, fs },
+        })
+    }
+
+    fn is_opposite_of(self, end: &Stream) -> bool {
+        self.stream().is_some_and(|stream| stream.is_opposite_of(end))
     }
 }
 
@@ -113,7 +118,7 @@ impl OpenFiles {
     /// Who has the other end of `stream` open; for a pipe, either end.
     pub fn opposite(&self, stream: &Stream) -> impl Iterator<Item = Owner> {
         (0..self.rows.len())
-            .filter(|&row| self.entries(row).iter().any(|entry| entry.end.is_opposite(stream)))
+            .filter(|&row| self.entries(row).iter().any(|entry| entry.end.is_opposite_of(stream)))
             .map(|row| self.owner(row))
     }
 
@@ -140,14 +145,7 @@ impl OpenFiles {
             fd,
             stream: match end {
                 End::Socket(index) => Stream::Socket(self.sockets[index].clone()),
-                End::Unix(inode, peer) => Stream::Unix {
-                    inode,
-                    peer: (peer != 0).then_some(peer),
-                },
-                End::Pipe(inode) => Stream::Pipe { inode },
-                End::Fifo(inode, fs) => Stream::Fifo { inode, fs },
-                End::Slave(inode, fs, device) => Stream::Terminal { device, inode, fs },
-                End::Master(slave, fs) => Stream::TerminalMaster { slave, fs },
+                end => end.stream().unwrap_or(Stream::Other),
             },
             read,
             write,

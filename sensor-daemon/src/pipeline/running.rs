@@ -51,7 +51,7 @@ fn is_of_interest(owner: &Owner, interest: Interest, identities: &mut Identities
     if streams.clone().any(|descriptor| is_connection(&descriptor.stream)) {
         return true;
     }
-    let piped = streams.any(|descriptor| descriptor.fd == 0 && descriptor.stream.is_piped());
+    let piped = streams.any(|descriptor| descriptor.fd == 0 && descriptor.stream.has_other_end());
     if interest == Interest::Sockets || !piped {
         return false;
     }

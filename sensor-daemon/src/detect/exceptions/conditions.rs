@@ -4,11 +4,28 @@ use std::{fmt, ops::RangeInclusive};
 
 use ipnet::IpNet;
 
-use super::{Glob, Subject};
+use super::glob::Glob;
 use crate::model::{Container, Direction, Endpoint, Exec, Socket, Text};
 
 /// The first user namespace's inode number (`PROC_USER_INIT_INO` in include/linux/proc_ns.h).
 const INITIAL_USER_NAMESPACE: u32 = 0xEFFF_FFFD;
+
+/// What an exception is matched with.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The exec that is evidence.
+    pub exec: &'a Exec,
+    /// Executables of the processes that carry the streams between the program and the network, nearest first. Only those
+    /// of the stream that the takeover is judged by, the input if it is carried: a shell that reads from `nc` is not
+    /// sshd's because its standard error is still the terminal of a login.
+    pub relays: &'a [Text],
+    /// The sockets that the takeover goes through.
+    pub sockets: &'a [Socket],
+    /// Who opened the connection.
+    pub direction: Direction,
+    /// The container that the program runs in.
+    pub container: Option<&'a Container>,
+}
 
 /// What has to hold, all of it. An empty list demands nothing; of the entries of a list, any will do.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -9,29 +9,10 @@ mod glob;
 
 use serde::Serialize;
 
-use crate::model::{Container, Direction, Exec, Socket, Text};
-
 pub use self::{
-    conditions::{Conditions, ContainerCondition, ContainerName, User},
+    conditions::{Conditions, ContainerCondition, ContainerName, Subject, User},
     glob::{Glob, GlobError, GlobKind},
 };
-
-/// What an exception is matched with.
-#[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
-    /// The exec that is evidence.
-    pub exec: &'a Exec,
-    /// Executables of the processes that carry the streams between the program and the network, nearest first. Only those
-    /// of the stream that the takeover is judged by, the input if it is carried: a shell that reads from `nc` is not
-    /// sshd's because its standard error is still the terminal of a login.
-    pub relays: &'a [Text],
-    /// The sockets that the takeover goes through.
-    pub sockets: &'a [Socket],
-    /// Who opened the connection.
-    pub direction: Direction,
-    /// The container that the program runs in.
-    pub container: Option<&'a Container>,
-}
 
 /// Something that looks like a takeover and is meant to be.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,15 +1,16 @@
 //! What is lost on the way in, and what is too much.
 
-use super::build::{SECOND, Scene, command, one, seconds, shell};
+use super::build::{Build, SECOND, Scene, command, one, process, seconds, shell, socket};
 use crate::{
     detect::{
         State,
         commands::COMMANDS_MAX,
         incident::PROCESSES_MAX,
         index::{ENDED_KEPT, ENDED_MAX, OPEN_MAX},
+        services::SERVICES_MAX,
         snapshot::EndReason,
     },
-    model::BootTime,
+    model::{BootTime, Direction},
 };
 
 #[test]
@@ -128,6 +129,37 @@ fn too_many_incidents_push_out_the_stillest() {
     assert_eq!((scene.engine.open_incidents(), scene.engine.evicted()), (OPEN_MAX, 1));
     scene.engine.check();
     assert!(scene.exit(1001, seconds(11.0)).is_empty(), "nothing is left of it");
+}
+
+#[test]
+fn too_many_services_push_out_dead_ones_first() {
+    let mut accepted = socket(7);
+    accepted.direction = Direction::Inbound;
+    accepted.parent_fd = Some(5);
+    let mut scene = Scene::new();
+    let service = |scene: &mut Scene, pid| scene.exec(Build::new(pid, "bash /srv/cgi").on("io", &accepted));
+    let is_left_alone = |scene: &mut Scene, pid| {
+        let command = Build::new(90_000 + pid, "id").on("oe", &accepted).parent(pid, "bash");
+        scene.exec(command).is_empty()
+    };
+    for pid in 1000..1000 + SERVICES_MAX as u32 {
+        service(&mut scene, pid);
+    }
+    // The end of the second one was not reported.
+    scene.world.gone.borrow_mut().insert(process(1001));
+    service(&mut scene, 80_000);
+    scene.engine.check();
+    assert_eq!(scene.engine.evicted(), 0);
+    assert!(is_left_alone(&mut scene, 1000) && is_left_alone(&mut scene, 80_000));
+    for pid in 80_001..80_011 {
+        service(&mut scene, pid);
+    }
+    scene.engine.check();
+    assert_eq!(
+        scene.engine.evicted(),
+        10 + 2,
+        "all of them live, the two commands among them"
+    );
 }
 
 #[test]

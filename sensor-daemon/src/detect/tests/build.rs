@@ -180,6 +180,8 @@ pub(super) struct Scene {
     pub(super) marked: HashSet<ProcessId>,
     /// Processes whose connections it reports.
     pub(super) neighbours: HashSet<ProcessId>,
+    /// The kernel side denies to watch flows and to report connects.
+    pub(super) denies: bool,
 }
 
 impl Scene {
@@ -200,6 +202,7 @@ impl Scene {
             world: Table::default(),
             marked: HashSet::new(),
             neighbours: HashSet::new(),
+            denies: false,
         }
     }
 
@@ -211,8 +214,9 @@ impl Scene {
 
     /// Does what the engine would like, as the kernel side would. A flow that is watched is not watched once more.
     pub(super) fn grant(&mut self) {
-        for wish in self.engine.take_requests() {
-            match wish {
+        for request in self.engine.take_requests() {
+            match request {
+                Request::ReportConnects(_) | Request::Watch(_) if self.denies => self.engine.denied(request),
                 Request::Follow(process) => drop(self.marked.insert(process)),
                 Request::Unfollow(process) => drop(self.marked.remove(&process)),
                 Request::ReportConnects(process) => drop(self.neighbours.insert(process)),
@@ -238,7 +242,7 @@ impl Scene {
         let parent = exec.parent().map(|parent| parent.process);
         let followed = parent.is_some_and(|parent| self.marked.contains(&parent));
         let piped = !exec.streams.iter().any(|stream| matches!(stream, Stream::Socket(_)));
-        if piped && (followed || (exec.streams[0].is_piped() && exec.program.executes_text())) {
+        if piped && (followed || (exec.streams[0].has_other_end() && exec.program.executes_text())) {
             self.marked.insert(exec.process);
         }
         self.observe(build.see())

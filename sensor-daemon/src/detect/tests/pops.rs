@@ -4,9 +4,9 @@ use super::{
     build::{Build, Scene, one, process, seconds, socket},
     rule::{set_up, verdict},
 };
-use crate::detect::flows::FLOWS_MAX;
+use crate::detect::requests::FLOWS_MAX;
 use crate::{
-    detect::{Link, Severity, Snapshot, State, Technique, loops::IDLE, snapshot::EndReason},
+    detect::{Link, Severity, Snapshot, State, Technique, command_loops::IDLE, snapshot::EndReason},
     finding::finding_id,
     model::{BootTime, Direction, Endpoint, Host, Socket},
 };

@@ -3,7 +3,10 @@
 
 use super::build::{Build, Scene, one, program, socket};
 use crate::{
-    detect::Snapshot,
+    detect::{
+        Settings, Snapshot,
+        exceptions::{Conditions, Exception, Exceptions, Glob, GlobKind, Origin},
+    },
     model::{Direction, Endpoint, Socket, SocketState, Stream, Transport},
 };
 
@@ -285,6 +288,37 @@ fn what_a_service_runs_is_left_alone() {
     // A shell that reads the connection is a bind shell, whoever started it.
     let incidents = scene.exec(Build::new(207, "sh -i").on("ioe", &accepted).parent(200, "bash"));
     assert_eq!(verdict(&incidents), "HIGH bind_shell");
+}
+
+#[test]
+fn an_exception_covers_what_the_program_runs_on_its_connection() {
+    let exception = Exception {
+        id: "updater".into(),
+        reason: String::new(),
+        origin: Origin::User,
+        disabled: false,
+        conditions: Conditions {
+            binary: vec![Glob::new("/usr/bin/updater", GlobKind::Path).unwrap()],
+            ..Conditions::default()
+        },
+    };
+    let mut scene = Scene::of(Settings {
+        exceptions: Exceptions::new(vec![exception]),
+        ..Settings::default()
+    });
+    assert_eq!(
+        verdict(&scene.exec(Build::new(200, "updater").on("ioe", &socket(7)))),
+        "-"
+    );
+    for (pid, line, parent) in [(201, "tar x", 200), (202, "sh", 200), (203, "gzip -d", 201)] {
+        let child = Build::new(pid, line).on("ioe", &socket(7)).parent(parent, "updater");
+        assert_eq!(verdict(&scene.exec(child)), "-", "{line}");
+    }
+    // Neither another connection nor a stranger on this one is covered.
+    let child = Build::new(204, "sh").on("ioe", &socket(9)).parent(200, "updater");
+    assert_eq!(verdict(&scene.exec(child)), "CRITICAL reverse_shell");
+    let stranger = Build::new(205, "sh").on("ioe", &socket(7)).parent(300, "bash");
+    assert_eq!(verdict(&scene.exec(stranger)), "CRITICAL reverse_shell");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::{
     rule::{set_up, verdict},
     wiring::{holders, streams},
 };
-use crate::detect::flows::FLOWS_MAX;
+use crate::detect::requests::FLOWS_MAX;
 use crate::{
     detect::{Link, Settings, Severity, Snapshot, State, suspects::SUSPECTS_MAX},
     model::{BootTime, Endpoint, Socket, SocketState},
@@ -327,6 +327,72 @@ fn too_many_flows_are_not_watched() {
         scene.exit(200 + number, seconds(2.0));
     }
     assert_let_go(&scene);
+}
+
+/// Shell 200 behind a general program with a connection on which nobody has spoken.
+fn start_silent(scene: &mut Scene) -> Vec<Snapshot> {
+    let silent = Socket {
+        bytes_received: Some(0),
+        bytes_sent: Some(0),
+        ..socket(7)
+    };
+    scene.world.holders.replace(holders(AGENT, &silent));
+    // More arguments than a shell has that only reads commands.
+    let shell = Build::new(200, "bash --norc --noprofile +x -l").streams(streams("p6 p5", &silent));
+    scene.exec(shell.at(seconds(1.0)))
+}
+
+/// Ticks until an incident opens; `None` if nothing is due any more before that.
+fn tick_until_opened(scene: &mut Scene) -> Option<Snapshot> {
+    loop {
+        let due = scene.engine.next_deadline()?;
+        if let Some(opened) = scene.tick(due).pop() {
+            return Some(opened);
+        }
+    }
+}
+
+#[test]
+fn a_suspect_whose_flow_can_not_be_watched_is_looked_at_all_the_same() {
+    // There is no room for its flow.
+    let mut scene = Scene::new();
+    for number in 0..FLOWS_MAX as u32 {
+        let connection = Socket {
+            remote: Endpoint::Ip(format!("203.0.113.7:{}", 1000 + number).parse().unwrap()),
+            ..used(u64::from(number) + 1000)
+        };
+        let wires = format!("12 agent 5r=p5 6w=p6 7=c{}", 1000 + number);
+        scene.world.holders.replace(holders(&wires, &connection));
+        let shell = Build::new(1000 + number, "sh").streams(streams("p6 p5", &connection));
+        scene.exec(shell.at(seconds(1.0)));
+    }
+    assert_eq!(scene.watched(), FLOWS_MAX);
+    start_silent(&mut scene);
+    let opened = tick_until_opened(&mut scene).expect("it waits for its peer");
+    assert_eq!((opened.shell.process.pid, opened.severity), (200, Severity::Medium));
+
+    // The source does not sample it.
+    let mut scene = Scene::new();
+    scene.denies = true;
+    start_silent(&mut scene);
+    assert_eq!(scene.watched(), 0);
+    let opened = tick_until_opened(&mut scene).expect("it waits for its peer");
+    assert_eq!(opened.severity, Severity::Medium);
+    scene.exit(200, seconds(9.0));
+    assert_let_go(&scene);
+}
+
+#[test]
+fn a_suspect_whose_relay_can_not_be_waited_for_is_looked_at_by_the_clock() {
+    let mut scene = Scene::new();
+    scene.denies = true;
+    start(&mut scene, UNCONNECTED);
+    while scene.engine.next_deadline().is_some_and(|due| due < seconds(60.0)) {
+        scene.tick(scene.engine.next_deadline().unwrap());
+    }
+    wire(&mut scene, NC);
+    let opened = tick_until_opened(&mut scene).expect("nobody says that it connects");
+    assert_eq!(opened.severity, Severity::Critical);
 }
 
 #[test]

@@ -4,14 +4,14 @@ use super::{
     build::{Table, process, socket},
     wiring::{holders, stream},
 };
-use crate::detect::trace::{Traced, Way, trace};
+use crate::detect::trace::{Toward, Traced, trace};
 
 /// From this stream of process 200.
-fn seek(from: &str, way: Way, spec: &str) -> Traced {
+fn seek(from: &str, toward: Toward, spec: &str) -> Traced {
     let world = Table::default();
     let connection = socket(7);
     world.holders.replace(holders(spec, &connection));
-    trace(process(200), &stream(from, &connection), way, &world)
+    trace(process(200), &stream(from, &connection), toward, &world)
 }
 
 /// Each hop's process with its descriptors towards the shell and the socket; then the socket, and how many connections its
@@ -33,13 +33,13 @@ fn found(traced: &Traced) -> String {
     )
 }
 
-fn check(rows: &[(&str, Way, &str, &str)]) {
+fn check(rows: &[(&str, Toward, &str, &str)]) {
     for (from, way, spec, expected) in rows {
         assert_eq!(found(&seek(from, *way, spec)), *expected, "{from} {way:?} {spec}");
     }
 }
 
-use Way::{In, Out};
+use Toward::{Peer as Out, Shell as In};
 
 #[test]
 fn every_kind_of_stream() {

@@ -63,13 +63,8 @@ impl Turn {
     #[must_use]
     pub fn time(&self) -> BootTime {
         match self {
-            Self::Observe(Observation::Exec(exec)) => exec.time,
-            Self::Observe(Observation::Exit(exit)) => exit.time,
-            Self::Observe(Observation::SocketClosed(closed)) => closed.time,
-            Self::Observe(Observation::Connect(act) | Observation::Moved(act)) => act.time,
-            Self::Observe(Observation::Rescan(time) | Observation::RunsMissed(time))
-            | Self::Tick(time)
-            | Self::Finish(time) => *time,
+            Self::Observe(observation) => observation.time(),
+            Self::Tick(time) | Self::Finish(time) => *time,
         }
     }
 
