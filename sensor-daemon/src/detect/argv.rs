@@ -9,15 +9,34 @@ use super::dialect::{self, Dialect};
 ///
 /// Where the arguments don't tell (none at all, or cut off before anything decisive), it is taken to.
 pub(super) fn reads_commands(exec: &Exec) -> bool {
+    read(exec).is_some_and(|reading| reading.reads_commands)
+}
+
+/// The text that a shell was told to run: `id` of `bash --norc -lc id`.
+pub(super) fn program_text(exec: &Exec) -> Option<&[u8]> {
+    read(exec)?.text
+}
+
+/// What the arguments of a shell or interpreter tell.
+struct Reading<'a> {
+    /// It executes what it reads from standard input.
+    reads_commands: bool,
+    /// The program text, where `-c` brings one.
+    text: Option<&'a [u8]>,
+}
+
+fn read(exec: &Exec) -> Option<Reading<'_>> {
     if !exec.program.executes_text() || exec.script.is_some() {
-        return false;
+        return None;
     }
     let shell = exec.program.kind == ProgramKind::Shell;
     let arguments = operands_of_program(exec, shell);
-    if dialect::is_powershell(&exec.program.name) {
-        return powershell_reads_commands(arguments);
-    }
-    walk(arguments, &dialect::of(&exec.program.name, shell))
+    let name = &exec.program.name;
+    Some(if dialect::is_powershell(name) {
+        read_powershell(arguments)
+    } else {
+        walk(arguments, &dialect::of(name, shell))
+    })
 }
 
 /// The arguments after the program's own name; a busybox applet's name may be the second (`busybox sh -i`).
@@ -44,16 +63,20 @@ fn operands_of_program(exec: &Exec, shell: bool) -> &[Text] {
 
 /// What the walk over the arguments has come upon.
 #[derive(Default)]
-struct Seen {
+struct Seen<'a> {
     /// A program of its own.
     program: bool,
     /// An option that makes it read commands in any case.
     input: bool,
     /// Operands are parameters.
     parameters: bool,
+    /// The first operand is the program text: a shell's `-c` takes no value.
+    text_is_operand: bool,
+    /// The program text.
+    text: Option<&'a [u8]>,
 }
 
-fn walk(arguments: &[Text], dialect: &Dialect) -> bool {
+fn walk<'a>(arguments: &'a [Text], dialect: &Dialect) -> Reading<'a> {
     let mut seen = Seen {
         program: dialect.needs_program,
         ..Seen::default()
@@ -83,9 +106,13 @@ fn walk(arguments: &[Text], dialect: &Dialect) -> bool {
     seen.decide(None)
 }
 
-impl Seen {
-    fn decide(&self, operand: Option<&[u8]>) -> bool {
-        self.input || !self.program && operand.is_none_or(|operand| self.parameters || names_input(operand))
+impl<'a> Seen<'a> {
+    fn decide(&self, operand: Option<&'a [u8]>) -> Reading<'a> {
+        let from_input = operand.is_none_or(|operand| self.parameters || names_input(operand));
+        Reading {
+            reads_commands: self.input || !self.program && from_input,
+            text: self.text.or(operand.filter(|_| self.text_is_operand)),
+        }
     }
 }
 
@@ -102,7 +129,7 @@ fn long_option<'a>(
     argument: &[u8],
     rest: &mut impl Iterator<Item = &'a [u8]>,
     dialect: &Dialect,
-    seen: &mut Seen,
+    seen: &mut Seen<'_>,
 ) -> bool {
     let mut halves = argument.splitn(2, |&byte| byte == b'=');
     let name = halves.next().unwrap_or_default();
@@ -122,10 +149,10 @@ fn long_option<'a>(
 
 /// Takes one word of single-letter options, its sign removed; whether options go on after it.
 fn short_options<'a>(
-    word: &[u8],
+    word: &'a [u8],
     rest: &mut impl Iterator<Item = &'a [u8]>,
     dialect: &Dialect,
-    seen: &mut Seen,
+    seen: &mut Seen<'a>,
 ) -> bool {
     let mut letters = word;
     while let Some((&letter, tail)) = letters.split_first() {
@@ -153,21 +180,21 @@ fn short_options<'a>(
             return true;
         } else if is(dialect.code) {
             seen.program = true;
+            if dialect.shell {
+                seen.text_is_operand = true;
+                continue;
+            }
+            let value = if tail.is_empty() { rest.next() } else { Some(tail) };
             if dialect.code_stops {
-                return false;
+                seen.text = value.filter(|_| letter == b'c');
             }
-            if !dialect.shell {
-                if tail.is_empty() {
-                    rest.next();
-                }
-                return true;
-            }
+            return !dialect.code_stops;
         }
     }
     true
 }
 
-fn take_file(file: Option<&[u8]>, seen: &mut Seen) {
+fn take_file(file: Option<&[u8]>, seen: &mut Seen<'_>) {
     if file.is_some_and(names_input) {
         seen.input = true;
     } else {
@@ -176,19 +203,27 @@ fn take_file(file: Option<&[u8]>, seen: &mut Seen) {
 }
 
 /// PowerShell's options are words of one dash, in any case, and may be shortened.
-fn powershell_reads_commands(arguments: &[Text]) -> bool {
+fn read_powershell(arguments: &[Text]) -> Reading<'_> {
+    let reads = |reads_commands| Reading {
+        reads_commands,
+        text: None,
+    };
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let word = argument.as_bytes().to_ascii_lowercase();
         let Some(name) = word.strip_prefix(b"-").filter(|name| !name.is_empty()) else {
-            return names_input(&word);
+            return reads(names_input(&word));
         };
         let shortens = |option: &[u8]| option.starts_with(name);
         if shortens(b"command") || shortens(b"file") {
-            return rest.next().is_some_and(|value| names_input(value.as_bytes()));
+            let value = rest.next().map(Text::as_bytes);
+            return Reading {
+                text: value.filter(|_| shortens(b"command")),
+                ..reads(value.is_some_and(names_input))
+            };
         }
         if shortens(b"encodedcommand") || name == b"ec" || shortens(b"version") || shortens(b"help") {
-            return false;
+            return reads(false);
         }
         if [
             &b"executionpolicy"[..],
@@ -203,5 +238,5 @@ fn powershell_reads_commands(arguments: &[Text]) -> bool {
             rest.next();
         }
     }
-    true
+    reads(true)
 }

@@ -14,6 +14,8 @@ use memchr::memmem;
 
 use crate::model::{Exec, Text};
 
+use super::argv;
+
 /// What a flow delivered since a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -45,41 +47,21 @@ const BUILTINS: &[&str] = &[
 /// The texts by which a command may have been delivered: what a shell was told to run, else the arguments as a line.
 #[must_use]
 pub fn texts(exec: &Exec) -> Vec<Text> {
-    let mut texts = Vec::with_capacity(2);
-    let mut arguments = exec.argv.iter().map(Text::as_bytes);
-    if exec.program.executes_text() {
-        // `sh -c TEXT`, `bash -lc TEXT`
-        let mut rest = arguments.clone().skip(1);
-        if let Some(option) = rest.next()
-            && option.starts_with(b"-")
-            && option.ends_with(b"c")
-            && let Some(text) = rest.find(|argument| *argument != b"--")
-        {
-            let text = without_redirections(text);
-            texts.push(Text(text.to_vec()));
-            // `sh -c "$line 2>&1"`, `sh -c 'cd /tmp; LINE'` and the like hold more than what came.
-            return texts;
-        }
+    if let Some(text) = argv::program_text(exec) {
+        // `sh -c "$line 2>&1"`, `sh -c 'cd /tmp; LINE'` and the like hold more than what came.
+        return vec![Text(without_redirections(text).to_vec())];
     }
-    let mut line = Vec::new();
-    if let Some(first) = arguments.next() {
-        line.extend_from_slice(first);
-        for argument in arguments {
-            line.push(b' ');
-            line.extend_from_slice(argument);
-        }
-    }
-    texts.push(Text(line));
+    let joined = |first: &[u8]| {
+        let rest = exec.argv.iter().skip(1).map(Text::as_bytes);
+        Text(std::iter::once(first).chain(rest).collect::<Vec<_>>().join(&b' '))
+    };
+    let Some(first) = exec.argv.first() else {
+        return vec![Text::default()];
+    };
+    let mut texts = vec![joined(first.as_bytes())];
     // Started by its path, delivered by its name.
-    if let Some(first) = exec.argv.first()
-        && first.as_bytes().contains(&b'/')
-    {
-        let mut short = first.file_name().to_vec();
-        for argument in &exec.argv[1..] {
-            short.push(b' ');
-            short.extend_from_slice(argument.as_bytes());
-        }
-        texts.push(Text(short));
+    if first.as_bytes().contains(&b'/') {
+        texts.push(joined(first.file_name()));
     }
     texts
 }

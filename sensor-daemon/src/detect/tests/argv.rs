@@ -2,7 +2,7 @@ use sensor_common::first_argument::LOOK;
 
 use super::build::Build;
 use crate::{
-    detect::{argv::reads_commands, dialect, program_file},
+    detect::{argv::reads_commands, dialect, program_file, wire},
     model::{ProgramKind, Text},
 };
 
@@ -186,6 +186,44 @@ fn lines_with_a_program_of_their_own() {
         "id",
     ] {
         assert!(!reads(line), "{line}");
+    }
+}
+
+#[test]
+fn the_text_of_a_shell_is_found_behind_every_spelling_of_options() {
+    for line in [
+        "sh -c TEXT",
+        "bash --norc -c TEXT",
+        "bash --noprofile --norc -c TEXT",
+        "bash --rcfile /tmp/rc -c TEXT",
+        "bash --init-file /tmp/rc -ic TEXT",
+        "bash -O extglob -c TEXT",
+        "bash +O extglob -c TEXT",
+        "bash -o pipefail -c TEXT",
+        "bash -eo pipefail -c TEXT",
+        "bash +o history -lc TEXT",
+        "bash -lc TEXT",
+        "bash -ic TEXT name argument",
+        "bash -c -- TEXT",
+        "bash -c -x TEXT",
+        "bash -xc - TEXT",
+        "dash -ec TEXT",
+        "dash -o errexit -c TEXT",
+        "zsh -o pipefail -c TEXT",
+        "zsh -opipefail -fc TEXT",
+        "zsh --emulate sh -c TEXT",
+        "busybox sh -c TEXT",
+        "busybox ash -lc TEXT",
+        "python3 -u -c TEXT",
+        "python3 -cTEXT",
+        "pwsh -NoProfile -c TEXT",
+    ] {
+        let exec = Build::new(1, line).0;
+        assert_eq!(wire::texts(&exec), ["TEXT".into()], "{line}");
+    }
+    for line in ["bash --norc script", "bash -x script -c TEXT", "/bin/id -c"] {
+        let texts = wire::texts(&Build::new(1, line).0);
+        assert_eq!(texts[0].to_text(), line);
     }
 }
 

@@ -361,9 +361,9 @@ fn a_suspect_whose_flow_can_not_be_watched_is_looked_at_all_the_same() {
             remote: Endpoint::Ip(format!("203.0.113.7:{}", 1000 + number).parse().unwrap()),
             ..used(u64::from(number) + 1000)
         };
-        let wires = format!("12 agent 5r=p5 6w=p6 7=c{}", 1000 + number);
+        let wires = format!("13 agent 5r=p105 6w=p106 7=c{}", 1000 + number);
         scene.world.holders.replace(holders(&wires, &connection));
-        let shell = Build::new(1000 + number, "sh").streams(streams("p6 p5", &connection));
+        let shell = Build::new(1000 + number, "sh").streams(streams("p106 p105", &connection));
         scene.exec(shell.at(seconds(1.0)));
     }
     assert_eq!(scene.watched(), FLOWS_MAX);
