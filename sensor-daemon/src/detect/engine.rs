@@ -108,7 +108,8 @@ impl Engine {
     }
 
     /// The source can't do what it was asked to. The parts that asked go on without: they look by the clock instead.
-    pub fn denied(&mut self, request: Request) {
+    pub fn denied(&mut self, now: BootTime, request: Request) -> Vec<Snapshot> {
+        self.incidents.advance(now);
         match request {
             Request::Watch(flow) => {
                 self.incidents.requests.watch_denied(flow);
@@ -119,6 +120,7 @@ impl Engine {
             // The session's commands stay unseen. What it has done already, and its end, do not depend on them.
             Request::Follow(_) | Request::Unfollow(_) | Request::Unwatch(_) => {}
         }
+        self.incidents.take_snapshots()
     }
 
     /// Whether there are shells that read commands from somebody without a connection.

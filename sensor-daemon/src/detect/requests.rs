@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use crate::model::{Flow, ProcessId};
 
 /// A request to the source. The source grants it, or tells [`super::Engine::denied`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Request {
     /// Report what this process and its children execute.
     Follow(ProcessId),

@@ -54,8 +54,8 @@ impl<S: Probe + Control> LiveInspector<S> {
         self.open_files.take();
     }
 
-    /// Hands the engine's requests to the source. Returns the flows that the source denied to watch.
-    pub(super) fn request(&self, requests: Vec<Request>) -> Vec<Flow> {
+    /// Hands the engine's requests to the source. Returns those that the source denied.
+    pub(super) fn request(&self, requests: Vec<Request>) -> Vec<Request> {
         let mut source = self.source.borrow_mut();
         let mut denied = Vec::new();
         for request in requests {
@@ -63,13 +63,14 @@ impl<S: Probe + Control> LiveInspector<S> {
                 Request::Follow(process) => source.mark(process, Mark::Session, true),
                 Request::Unfollow(process) => source.mark(process, Mark::Session, false),
                 Request::ReportConnects(process) => source.mark(process, Mark::Neighbour, true),
-                Request::Watch(flow) => source.watch(flow).inspect_err(|_| denied.push(flow)),
+                Request::Watch(flow) => source.watch(flow),
                 Request::Unwatch(flow) => {
                     source.unwatch(flow);
                     Ok(())
                 }
             };
             if let Err(error) = granted {
+                denied.push(request);
                 if self.warned.replace(true) {
                     debug!("{request:?} was denied: {error}");
                 } else {

@@ -343,8 +343,12 @@ impl<S: Events + Probe + Control, O: Output> Pipeline<S, O> {
                 turn.happen(engine, &recorder.watching(&self.inspector))
             }
         };
-        self.inspector.request(engine.take_requests());
+        let denied = self.inspector.request(engine.take_requests());
         self.emit(due);
+        // What the engine asks for because of a denial is not asked for again when it is denied as well.
+        for request in denied {
+            self.turn(Turn::Denied(boot_time(), request));
+        }
     }
 
     /// There is nothing to do for the moment.

@@ -216,7 +216,9 @@ impl Scene {
     pub(super) fn grant(&mut self) {
         for request in self.engine.take_requests() {
             match request {
-                Request::ReportConnects(_) | Request::Watch(_) if self.denies => self.engine.denied(request),
+                Request::ReportConnects(_) | Request::Watch(_) if self.denies => {
+                    assert!(self.engine.denied(BootTime(0), request).is_empty());
+                }
                 Request::Follow(process) => drop(self.marked.insert(process)),
                 Request::Unfollow(process) => drop(self.marked.remove(&process)),
                 Request::ReportConnects(process) => drop(self.neighbours.insert(process)),

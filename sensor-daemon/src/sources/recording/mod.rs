@@ -22,7 +22,7 @@ pub use self::{
     writer::{Recorder, RecordingWorld},
 };
 use crate::{
-    detect::{Delivery, Engine, Inspector, Snapshot},
+    detect::{Delivery, Engine, Inspector, Request, Snapshot},
     model::{BootTime, Flow, Holder, Host, Losses, Observation, ProcessId, Stream},
 };
 
@@ -54,6 +54,8 @@ pub enum Turn {
     Observe(Observation),
     /// A deadline was reached.
     Tick(BootTime),
+    /// The source denied a request.
+    Denied(BootTime, Request),
     /// The sensor stops.
     Finish(BootTime),
 }
@@ -64,7 +66,7 @@ impl Turn {
     pub fn time(&self) -> BootTime {
         match self {
             Self::Observe(observation) => observation.time(),
-            Self::Tick(time) | Self::Finish(time) => *time,
+            Self::Tick(time) | Self::Denied(time, _) | Self::Finish(time) => *time,
         }
     }
 
@@ -73,6 +75,7 @@ impl Turn {
         match self {
             Self::Observe(observation) => engine.observe(observation, world),
             Self::Tick(now) => engine.tick(now, world),
+            Self::Denied(now, request) => engine.denied(now, request),
             Self::Finish(now) => engine.finish(now),
         }
     }
@@ -96,6 +99,8 @@ enum Line {
     Observe(Observation),
     /// A turn.
     Tick(BootTime),
+    /// A turn.
+    Denied(BootTime, Request),
     /// The last turn.
     Finish(BootTime),
     /// Before a turn: this deadline had been missed by then.

@@ -142,6 +142,7 @@ impl<R: BufRead> Reader<R> {
             let turn = match line {
                 Line::Observe(observation) => Turn::Observe(observation),
                 Line::Tick(now) => Turn::Tick(now),
+                Line::Denied(now, request) => Turn::Denied(now, request),
                 Line::Finish(now) => Turn::Finish(now),
                 Line::Missed(_) => {
                     missed = true;
@@ -261,7 +262,7 @@ impl RecordedTurn {
                 self.boot_unix_ns = Some(boot_unix_ns);
                 return;
             }
-            Line::Observe(_) | Line::Tick(_) | Line::Finish(_) | Line::Missed(_) => return,
+            Line::Observe(_) | Line::Tick(_) | Line::Denied(..) | Line::Finish(_) | Line::Missed(_) => return,
         };
         self.answers.push(answer);
     }

@@ -65,6 +65,7 @@ impl Recorder {
         self.put(&match turn.clone() {
             Turn::Observe(observation) => Line::Observe(observation),
             Turn::Tick(now) => Line::Tick(now),
+            Turn::Denied(now, request) => Line::Denied(now, request),
             Turn::Finish(now) => Line::Finish(now),
         });
     }
