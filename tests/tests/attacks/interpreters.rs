@@ -132,10 +132,32 @@ const PROMPTS: [(&str, &[&str], &str, &str); 3] = [
     ("php", &["php"], "exec php -a <&5 >&5 2>&5", "system('id');\n"),
 ];
 
+/// Interpreters whose first argument is no program, so that they read one from a pipe.
+const PIPED: [(&str, &[&str], &str, &str); 5] = [
+    (
+        "ruby_library",
+        &["ruby"],
+        "ruby -r json",
+        // ruby runs what it has read when it meets the last line of it, and the connection stays.
+        "$stdout.sync = true\nwhile line = $stdin.gets; system(line); end\n__END__\nid\n",
+    ),
+    ("node_library", &["node"], "node -r fs -i", NODE),
+    ("node_prompt", &["node"], "node -i", NODE),
+    ("php_configuration", &["php"], "php -c . -a", "system('id');\n"),
+    (
+        "python_warnings",
+        &["python3"],
+        "/usr/bin/python3 -W ignore -i",
+        "import os\nos.system('id')\n",
+    ),
+];
+
+const NODE: &str = "console.log(String(require('child_process').execSync('id')))\n";
+
+/// The script connects to $P of 127.0.0.1; what is `typed` there makes it run `id`.
 fn prompt(lab: &Lab<'_>, script: &str, typed: &str) -> Result<()> {
     let listener = Listener::tcp(V4)?;
-    let script = format!("exec 5<>/dev/tcp/127.0.0.1/$P; {script}");
-    lab.bash(&script, &[("P", &listener.port()?.to_string())])?;
+    lab.bash(script, &[("P", &listener.port()?.to_string())])?;
     let mut peer = listener.accept()?;
     peer.send(typed)?;
     peer.read_until("uid=")?;
@@ -197,7 +219,13 @@ a.close(); _,fds,_,_=socket.recv_fds(b,1,1); os.wait()
     }
     for (name, tools, script, typed) in PROMPTS {
         cases.push(Case::new(format!("prompt::{name}"), tools, move |lab| {
-            prompt(lab, script, typed)
+            prompt(lab, &format!("exec 5<>/dev/tcp/127.0.0.1/$P; {script}"), typed)
+        }));
+    }
+    for (name, tools, program, typed) in PIPED {
+        cases.push(Case::new(format!("piped_prompt::{name}"), tools, move |lab| {
+            let script = format!("mkfifo f; socat - TCP:127.0.0.1:$P <f | {program} >f 2>&1");
+            prompt(lab, &script, typed)
         }));
     }
     cases.push(Case::new("python::udp", &["python3"], |lab| {
