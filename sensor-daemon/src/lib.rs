@@ -3,6 +3,9 @@
 //! Data takes one way through the house, downwards only:
 //! `sources -> detect -> finding -> sinks`. `docs/architecture.md` has the picture.
 
+// `json!` recurses once for each token of an object.
+#![recursion_limit = "256"]
+
 pub mod cli;
 pub mod config;
 pub mod detect;

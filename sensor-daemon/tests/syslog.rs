@@ -43,7 +43,6 @@ global(workDirectory="{place}" maxMessageSize="8k")
 module(load="imuxsock" SysSock.Use="off")
 module(load="imudp")
 module(load="imtcp")
-module(load="mmpstrucdata")
 input(type="imuxsock" Socket="{place}/log" UseSpecialParser="off")
 input(type="imudp" address="127.0.0.1" port="{port}")
 input(type="imtcp" address="127.0.0.1" port="{port}")
@@ -54,9 +53,8 @@ template(name="line" type="list" option.jsonf="on") {{
     property(outname="version" name="protocol-version" format="jsonf")
     property(outname="input" name="inputname" format="jsonf")
     property(outname="text" name="msg" format="jsonf")
-    property(outname="data" name="$!rfc5424-sd" format="jsonf")
+    property(outname="data" name="structured-data" format="jsonf")
 }}
-action(type="mmpstrucdata" sd_name.lowercase="off")
 action(type="omfile" file="{place}/out" template="line")
 "#
         );
@@ -91,12 +89,7 @@ action(type="omfile" file="{place}/out" template="line")
         wait_for(&format!("{count} messages"), || {
             let text = fs::read_to_string(self.dir.path().join("out")).unwrap_or_default();
             let lines = text.lines();
-            let mut messages: Vec<Value> = lines.map_while(|line| serde_json::from_str(line).ok()).collect();
-            for message in &mut messages {
-                // It writes the structured data as JSON within JSON.
-                let data = message["data"].as_str().unwrap_or("null");
-                message["data"] = serde_json::from_str(data).unwrap();
-            }
+            let messages: Vec<Value> = lines.map_while(|line| serde_json::from_str(line).ok()).collect();
             (messages.len() >= count).then_some(messages)
         })
     }
@@ -109,9 +102,9 @@ impl Drop for Rsyslog {
     }
 }
 
-/// The structured data, as rsyslog understood it.
-fn data<'a>(message: &'a Value, name: &str) -> &'a str {
-    message["data"]["finding@32473"][name].as_str().unwrap_or_default()
+/// The text, which is a JSON object.
+fn fields(message: &Value) -> Value {
+    serde_json::from_str(message["text"].as_str().unwrap()).unwrap()
 }
 
 #[test]
@@ -127,28 +120,31 @@ fn findings_arrive_over_every_transport() {
     let messages = rsyslog.received(3 * reports.len());
     assert_eq!(messages.len(), 3 * reports.len());
     for message in &messages {
-        // LOG_AUTHPRIV and LOG_CRIT.
-        assert_eq!(message["priority"], "82", "{message:#}");
+        let fields = fields(message);
+        // LOG_AUTHPRIV, and LOG_CRIT or, of an end, LOG_NOTICE.
+        let priority = if fields["state"] == "ENDED" { "85" } else { "82" };
+        assert_eq!(message["priority"], priority, "{message:#}");
         assert_eq!(
-            (&message["app"], &message["type"]),
-            (&"sensor-daemon".into(), &"FINDING".into())
+            (&message["app"], &message["type"], &message["data"]),
+            (&"sensor-daemon".into(), &"FINDING".into(), &"-".into())
         );
-        assert_eq!(data(message, "technique"), "reverse_shell", "{message:#}");
+        assert_eq!(fields["technique"], "reverse_shell", "{message:#}");
         assert!(
-            message["text"].as_str().unwrap().contains("reverse shell"),
+            fields["message"].as_str().unwrap().contains("reverse shell"),
             "{message:#}"
         );
     }
     for report in &reports {
         let of_it = messages.iter().filter(|message| {
-            data(message, "id") == report.id && data(message, "update") == report.incident.update.to_string()
+            let fields = fields(message);
+            fields["id"] == report.id && fields["update"] == report.incident.update.to_string()
         });
         assert_eq!(of_it.count(), 3, "{}", report.id);
     }
 }
 
 #[test]
-fn hostile_bytes_make_no_messages_and_no_data() {
+fn hostile_bytes_make_no_messages_and_no_fields() {
     let rsyslog = Rsyslog::start();
     let report = hostile();
     let last = &reports()[0];
@@ -161,14 +157,16 @@ fn hostile_bytes_make_no_messages_and_no_data() {
     assert_eq!(messages.len(), 6, "{messages:#?}");
     let hostile: Vec<&Value> = messages
         .iter()
-        .filter(|message| data(message, "id") == report.id)
+        .filter(|message| fields(message)["id"] == report.id)
         .collect();
     assert_eq!(hostile.len(), 3, "{messages:#?}");
     for message in hostile {
-        let elements = message["data"].as_object().unwrap();
-        assert_eq!(elements.keys().collect::<Vec<_>>(), ["finding@32473"]);
-        assert_eq!(message["priority"], "82");
-        assert!(data(message, "args").contains("FINDING_ID=evil"), "{message:#}");
+        assert_eq!((&message["priority"], &message["data"]), (&"82".into(), &"-".into()));
+        let fields = fields(message);
+        assert!(
+            fields["args"].as_str().unwrap().contains("FINDING_ID=evil"),
+            "{message:#}"
+        );
         assert!(
             !message["text"].as_str().unwrap().contains(char::is_control),
             "{message:#}"

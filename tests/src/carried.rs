@@ -128,14 +128,14 @@ impl Lab<'_> {
         Ok(())
     }
 
-    /// Waits until a finding is INACTIVE, whatever its severity has become.
+    /// Waits until a takeover has ended, whatever its severity has become.
     ///
     /// # Errors
     /// If that does not come.
     pub fn over(&self, finding: &Finding) -> Result<()> {
-        let what = format!("state INACTIVE of {}", finding.id());
+        let what = format!("the end of {}", finding.id());
         self.sensor
-            .wait_line(&what, 0, |line| line.id() == finding.id() && !line.is_active())?;
+            .wait_line(&what, 0, |line| line.id() == finding.id() && line.has_ended())?;
         Ok(())
     }
 }

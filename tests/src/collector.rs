@@ -1,6 +1,7 @@
-//! A syslog collector that takes nothing but what RFC 5424 says.
+//! A syslog collector that takes nothing but what RFC 5424 says, with a JSON object as text.
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader, Read},
     net::{TcpListener, UdpSocket},
     os::unix::net::UnixDatagram,
@@ -34,9 +35,6 @@ pub struct Collector {
     received: Arc<Mutex<Vec<Received>>>,
 }
 
-/// An element of structured data: its name, and names and values of its parameters.
-pub type Element = (String, Vec<(String, String)>);
-
 /// One message.
 #[derive(Debug)]
 pub struct Message {
@@ -44,10 +42,16 @@ pub struct Message {
     pub priority: u8,
     /// Time, host, program, process, kind.
     pub header: [String; 5],
-    /// The structured data.
-    pub data: Vec<Element>,
-    /// The rest.
-    pub text: String,
+    /// The members of the JSON object that the text is.
+    pub fields: BTreeMap<String, String>,
+}
+
+impl Message {
+    /// A member.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.get(name).map(String::as_str)
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -136,7 +140,7 @@ fn frames(mut stream: impl BufRead, keep: &impl Fn(Received)) {
     }
 }
 
-/// `<PRI>1 TIME HOST APP PROCID MSGID [data] text`.
+/// `<PRI>1 TIME HOST APP PROCID MSGID - {…}`.
 fn parse(message: &[u8]) -> Result<Message> {
     ensure!(message.len() <= 8192, "{} bytes", message.len());
     let text = std::str::from_utf8(message)?;
@@ -156,49 +160,11 @@ fn parse(message: &[u8]) -> Result<Message> {
         field.push_str(word);
         rest = after;
     }
-    let mut data = Vec::new();
-    while let Some(element) = rest.strip_prefix('[') {
-        let (element, after) = element_of(element)?;
-        data.push(element);
-        rest = after;
-    }
-    let text = rest.strip_prefix(' ').context("no space before the text")?;
+    let text = rest.strip_prefix("- ").context("structured data")?;
+    ensure!(!text.contains(char::is_control), "control characters in the text");
     Ok(Message {
         priority,
         header,
-        data,
-        text: text.to_owned(),
+        fields: serde_json::from_str(text)?,
     })
-}
-
-/// An element after its bracket, and what follows it.
-fn element_of(text: &str) -> Result<(Element, &str)> {
-    let is_name = |name: &str| {
-        let fits = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'=' | b']' | b'"');
-        !name.is_empty() && name.len() <= 32 && name.bytes().all(fits)
-    };
-    let end = text.find([' ', ']']).context("an element without an end")?;
-    let (name, mut rest) = text.split_at(end);
-    ensure!(is_name(name), "{name:?} as the name of an element");
-    let mut parameters: Vec<(String, String)> = Vec::new();
-    while let Some(parameter) = rest.strip_prefix(' ') {
-        let (key, value) = parameter.split_once("=\"").context("a parameter without a value")?;
-        ensure!(is_name(key), "{key:?} as the name of a parameter");
-        let mut unescaped = String::new();
-        let mut chars = value.char_indices();
-        rest = loop {
-            match chars.next().context("a value without an end")? {
-                (at, '"') => break &value[at + 1..],
-                (_, ']') => bail!("a bracket that is not escaped in {key}"),
-                (_, '\\') => match chars.next() {
-                    Some((_, escaped @ ('"' | '\\' | ']'))) => unescaped.push(escaped),
-                    other => bail!("an escape of {other:?} in {key}"),
-                },
-                (_, c) => unescaped.push(c),
-            }
-        };
-        parameters.push((key.to_owned(), unescaped));
-    }
-    let rest = rest.strip_prefix(']').context("an element without a bracket")?;
-    Ok(((name.to_owned(), parameters), rest))
 }

@@ -16,6 +16,12 @@ pub struct Finding {
     id: String,
 }
 
+/// Whether a line of the sensor's output speaks of a takeover that has ended.
+#[must_use]
+pub fn has_ended(line: &Value) -> bool {
+    line.pointer("/finding/sourceProperties/endTime").is_some()
+}
+
 /// A process of a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
@@ -72,10 +78,10 @@ impl Finding {
         self.value.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// `state` is ACTIVE.
+    /// The takeover has ended. `state` is ACTIVE all the same, until somebody closes the finding.
     #[must_use]
-    pub fn is_active(&self) -> bool {
-        self.text("state") == "ACTIVE"
+    pub fn has_ended(&self) -> bool {
+        self.property("endTime").is_some()
     }
 
     /// A source property.

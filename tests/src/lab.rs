@@ -47,7 +47,7 @@ impl Want {
         } else {
             (ends.host, ends.peer)
         };
-        ensure!(finding.is_active(), "a running takeover is not ACTIVE: {finding}");
+        ensure!(!finding.has_ended(), "a running takeover has ended: {finding}");
         ensure!(
             finding.text("severity") == severity,
             "severity is not {severity}: {finding}"
@@ -223,7 +223,7 @@ impl<'a> Lab<'a> {
         let first = self.any_finding(ends)?;
         let what = format!("severity {} of {first}", want.severity);
         let risen = self.sensor.wait_line(&what, self.from, |line| {
-            line.id() == first.id() && (line.text("severity") == want.severity || !line.is_active())
+            line.id() == first.id() && (line.text("severity") == want.severity || line.has_ended())
         })?;
         want.check(&risen, ends)?;
         Ok(risen)
@@ -257,15 +257,15 @@ impl<'a> Lab<'a> {
         Ok(())
     }
 
-    /// Waits until a finding is INACTIVE. Gives its last line.
+    /// Waits until a takeover has ended. Gives its last line.
     ///
     /// # Errors
     /// If that does not come, or its severity is another than before.
     pub fn ended(&self, finding: &Finding) -> Result<Finding> {
-        let what = format!("state INACTIVE of {}", finding.id());
+        let what = format!("the end of {}", finding.id());
         let last = self
             .sensor
-            .wait_line(&what, self.from, |line| line.id() == finding.id() && !line.is_active())?;
+            .wait_line(&what, self.from, |line| line.id() == finding.id() && line.has_ended())?;
         let (was, is) = (finding.text("severity"), last.text("severity"));
         ensure!(was == is, "severity went from {was} to {is}: {last}");
         Ok(last)

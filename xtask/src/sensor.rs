@@ -59,7 +59,7 @@ impl Line {
 
     /// Whether the takeover has ended. Its finding stays ACTIVE until somebody closes it.
     pub(crate) fn is_over(&self) -> bool {
-        !self.text("/sourceProperties/endTime").is_empty() || self.text("/state") == "INACTIVE"
+        self.value("/sourceProperties/endTime").is_some()
     }
 
     /// Whether it speaks of a connection with this port at either end.

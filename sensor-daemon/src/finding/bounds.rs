@@ -9,11 +9,19 @@ pub(super) const SHELL_PATH: usize = 4096;
 /// Of a command, of a process above the shell.
 pub(super) const ARGUMENTS: usize = 512;
 pub(super) const PATH: usize = 512;
+/// Of the shell in OCSF: there the file's name is beside its path.
+pub(super) const OCSF_SHELL_PATH: usize = 2048;
+/// Of the path, and of the arguments, of a process in OCSF's list of ancestors, whose first is described in full elsewhere.
+pub(super) const OCSF_ANCESTRY: usize = 256;
+/// So many relays are evidences in OCSF.
+pub(super) const OCSF_RELAYS: usize = 10;
 pub(super) const WORKING_DIRECTORY: usize = 1024;
 /// There may be ten relays.
 pub(super) const RELAY_PATH: usize = 256;
 /// Names of relays are part of it.
 pub(super) const EVIDENCE: usize = 2048;
+/// Why somebody closed a finding.
+pub(super) const REASON: usize = 512;
 
 /// Of processes, accounts, containers, places.
 pub(super) const NAME: usize = 256;

@@ -3,10 +3,10 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
-    detect::Command,
+    detect::{Command, Snapshot},
     model::{FileDigest, Text},
 };
 
@@ -59,24 +59,41 @@ pub(crate) fn command_line(argv: &[Text], truncated: bool, room: usize) -> Strin
     line
 }
 
-/// What `make` makes of the newest commands, as many as fit into `room` bytes of a JSON list, oldest first.
-pub(super) fn newest<T: Serialize>(commands: &[Command], room: usize, make: impl Fn(&Command) -> T) -> Vec<T> {
+/// Commands as a format shows them.
+pub(super) struct Commands {
+    /// In the order in which they were run.
+    pub(super) shown: Vec<Value>,
+    /// How many of them are the first ones. Those that are left out came after these.
+    pub(super) first: usize,
+}
+
+/// As many of the first and the newest commands, as `make` shows them, as fit into `room` bytes of a JSON list.
+pub(super) fn commands(incident: &Snapshot, room: usize, make: impl Fn(&Command) -> Value) -> Commands {
+    let (first, newest) = incident
+        .commands
+        .split_at(incident.first_commands.min(incident.commands.len()));
+    let (mut first, mut newest) = (first.iter().peekable(), newest.iter().rev());
+    let (mut shown, mut last) = (Vec::new(), Vec::new());
     let mut left = room;
-    let mut fitting: Vec<T> = Vec::with_capacity(commands.len());
-    for command in commands.iter().rev() {
-        let made = make(command);
+    loop {
+        // One of each in turn, the newest before the first.
+        let is_first = first.peek().is_some() && (shown.len() < last.len() || newest.len() == 0);
+        let Some(made) = (if is_first { first.next() } else { newest.next() }).map(&make) else {
+            break;
+        };
         let Some(rest) = left.checked_sub(json_size(&made) + 1) else {
             break;
         };
         left = rest;
-        fitting.push(made);
+        if is_first { &mut shown } else { &mut last }.push(made);
     }
-    fitting.reverse();
-    fitting
+    let first = shown.len();
+    shown.extend(last.into_iter().rev());
+    Commands { shown, first }
 }
 
 /// Bytes of JSON.
-pub(super) fn json_size(value: &impl Serialize) -> usize {
+pub(super) fn json_size(value: &Value) -> usize {
     json::line(value).len()
 }
 

@@ -23,11 +23,13 @@ pub(super) fn source_and_destination(socket: &Socket) -> Option<(SocketAddr, Soc
     }
 }
 
-/// The addresses of the peers, each once and with the direction of its first connection.
+/// The addresses of the peers, each once and with the direction of its first connection. An address that means this host itself on
+/// every host is nothing to search for or to block, and is left out.
 pub(super) fn peers(incident: &Snapshot) -> Vec<(IpAddr, Direction)> {
     let mut peers: Vec<(IpAddr, Direction)> = Vec::new();
     for socket in &incident.sockets {
         if let Endpoint::Ip(peer) = socket.remote
+            && !peer.ip().is_loopback()
             && peers.iter().all(|(known, _)| *known != peer.ip())
         {
             peers.push((peer.ip(), socket.direction));
@@ -36,7 +38,7 @@ pub(super) fn peers(incident: &Snapshot) -> Vec<(IpAddr, Direction)> {
     peers
 }
 
-pub(super) fn direction(direction: Direction) -> &'static str {
+pub(crate) fn direction(direction: Direction) -> &'static str {
     match direction {
         Direction::Outbound => "outbound",
         Direction::Inbound => "inbound",

@@ -1,32 +1,30 @@
 //! A finding in the shape of the Elastic Common Schema, version 9.4.0: one document, `event.kind` alert.
 //!
 //! Only fields of the schema are used outside `sensor_daemon`, the sensor's own field set, which holds what the schema has no
-//! field for and the newest commands that fit. A line is at most `LINE_MAX` bytes. `docs/formats.md` maps the fields.
+//! field for, and the first and the newest commands that fit. A line is at most `LINE_MAX` bytes. `docs/formats.md` maps the fields.
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    detect::{Command, Severity, Snapshot, State},
-    model::{Ancestor, Cloud, Context, Direction, Endpoint, Exec, Host, Socket, Transport},
+    VERSION,
+    detect::{Command, Severity, Snapshot},
+    model::{Cloud, Context, Direction, Endpoint, Exec, Host, Socket, Transport},
 };
 
 use super::{
-    CATEGORY, MODULE,
+    CATEGORY, MODULE, Report,
     bounds::{self, LINE_MAX},
     clip, connection, describe,
-    environment::EnvironmentVariable,
-    members,
-    properties::SourceProperties,
-    report::Report,
-    surroundings, time,
+    json::without_empty,
+    process::{Process, environment},
+    properties, time,
 };
 
-const VERSION: &str = "9.4.0";
+const SCHEMA: &str = "9.4.0";
 
-/// The report as a document. Serialized by [`line`](super::json::line), it is one line.
+/// The report as a document.
 #[must_use]
-pub fn ecs(report: &Report) -> impl Serialize + use<> {
+pub fn ecs(report: &Report) -> Value {
     let Report {
         id,
         incident,
@@ -35,15 +33,20 @@ pub fn ecs(report: &Report) -> impl Serialize + use<> {
         context,
         closed: _,
     } = report;
-    let mut own = SourceProperties::of(report);
-    // Counted before it is known, with as many digits as it can have.
-    own.commands_shown = incident.commands.len();
-    let mut document = members::without_empty(json!({
+    let mut own = properties::of(report);
+    own["resource"] = context.cloud.as_ref().map_or(Value::Null, |cloud| {
+        json!({
+            "name": clip::string(&cloud.name, bounds::RESOURCE_NAME),
+            "display_name": clip::name(&cloud.display_name),
+            "type": clip::name(&cloud.kind),
+        })
+    });
+    let mut document = without_empty(json!({
         "@timestamp": time::calendar(incident.updated, host).to_string(),
         "message": describe::sentence(incident),
-        "ecs": { "version": VERSION },
+        "ecs": { "version": SCHEMA },
         "event": event(id, incident, host),
-        "rule": { "id": MODULE, "name": CATEGORY, "category": "Execution", "version": env!("CARGO_PKG_VERSION") },
+        "rule": { "id": MODULE, "name": CATEGORY, "category": "Execution", "version": VERSION },
         "threat": threat(incident),
         "process": of_shell(&incident.shell, host, context),
         "user": {
@@ -59,43 +62,34 @@ pub fn ecs(report: &Report) -> impl Serialize + use<> {
             "name": host.hostname,
             "id": host.machine_id,
             "boot": { "id": host.boot_id },
-            "ip": surroundings::addresses(context),
+            "ip": properties::addresses(context),
             "os": { "type": "linux", "kernel": host.kernel },
         },
+        "agent": { "name": host.hostname, "type": env!("CARGO_PKG_NAME"), "version": VERSION },
         "observer": {
             "product": env!("CARGO_PKG_NAME"),
             "vendor": "sensor-daemon",
             "type": "sensor",
-            "version": env!("CARGO_PKG_VERSION"),
+            "version": VERSION,
             "hostname": host.hostname,
         },
         "related": related(incident, host, context),
         "sensor_daemon": own,
     }));
-    if let Some(cloud) = &context.cloud {
-        document["sensor_daemon"]["resource"] = json!({
-            "name": clip::string(&cloud.name, bounds::RESOURCE_NAME),
-            "display_name": clip::name(&cloud.display_name),
-            "type": clip::name(&cloud.kind),
-        });
-    }
     if let Some(socket) = incident.primary() {
         add_connection(&mut document, socket);
     }
     let room = LINE_MAX.saturating_sub(clip::json_size(&document) + "\"commands\":[],".len());
-    let commands = clip::newest(&incident.commands, room, |command| {
-        members::without_empty(of_command(command, host))
-    });
+    let commands = clip::commands(incident, room, |command| without_empty(of_command(command, host)));
     let own = &mut document["sensor_daemon"];
-    own["commandsShown"] = commands.len().into();
-    if !commands.is_empty() {
-        own["commands"] = commands.into();
+    properties::count_commands(own, incident, commands.shown.len(), commands.first);
+    if !commands.shown.is_empty() {
+        own["commands"] = commands.shown.into();
     }
     document
 }
 
 fn event(id: &str, incident: &Snapshot, host: &Host) -> Value {
-    let ended = incident.state == State::Inactive;
     let severity = severity(incident.severity);
     json!({
         "kind": "alert",
@@ -109,7 +103,7 @@ fn event(id: &str, incident: &Snapshot, host: &Host) -> Value {
         "created": time::calendar(incident.updated, host).to_string(),
         "start": time::calendar(incident.opened, host).to_string(),
         "end": incident.ended.map(|at| time::calendar(at, host).to_string()),
-        "duration": ended.then(|| incident.duration()),
+        "duration": incident.ended.map(|_| incident.duration()),
         "severity": severity,
         "risk_score": severity,
         "module": "sensor_daemon",
@@ -144,60 +138,72 @@ fn threat(incident: &Snapshot) -> Value {
 }
 
 fn of_shell(exec: &Exec, host: &Host, context: &Context) -> Value {
-    let (args, _) = clip::arguments(&exec.argv, bounds::SHELL_ARGUMENTS);
+    let mut process = of_process(&exec.into(), host);
     let credentials = exec.credentials;
     // Only the shell's real user is looked up by name.
     let effective_name = (credentials.euid == credentials.uid).then(|| account_name(context));
-    let (environment, _) = EnvironmentVariable::all(&context.environment);
-    json!({
-        "pid": exec.process.pid,
-        "entity_id": members::process_entity(exec.process, host),
-        "name": clip::shown(&exec.comm, bounds::NAME),
-        "executable": exec.executable.path.as_ref().map(|path| clip::shown(path, bounds::SHELL_PATH)),
-        "args": args,
-        "args_count": (!exec.argv_truncated).then_some(exec.argv.len()),
-        "command_line": clip::command_line(&exec.argv, exec.argv_truncated, bounds::SHELL_ARGUMENTS),
-        "start": time::calendar(exec.process.start, host).to_string(),
-        "working_directory": exec.cwd.as_ref().map(|cwd| clip::shown(cwd, bounds::WORKING_DIRECTORY)),
-        "user": { "id": credentials.euid.to_string(), "name": effective_name },
-        "real_user": { "id": credentials.uid.to_string(), "name": account_name(context) },
-        "group": { "id": credentials.egid.to_string() },
-        "real_group": { "id": credentials.gid.to_string() },
-        "hash": context.file.as_ref().map(|file| json!({ "sha256": clip::digest(file) })),
-        "thread": { "capabilities": { "effective": context.posture.as_ref().map(surroundings::capabilities) } },
-        "env_vars": environment
-            .into_iter()
-            .map(|variable| format!("{}={}", variable.name, variable.value))
-            .collect::<Vec<_>>(),
-        "parent": exec.parent().map(|parent| of_parent(parent, host)),
-    })
+    let (variables, _) = environment(context);
+    let variables = variables.iter().map(|(name, value)| format!("{name}={value}"));
+    for (field, value) in [
+        ("args_count", (!exec.argv_truncated).then_some(exec.argv.len()).into()),
+        (
+            "working_directory",
+            exec.cwd
+                .as_ref()
+                .map(|cwd| clip::shown(cwd, bounds::WORKING_DIRECTORY))
+                .into(),
+        ),
+        (
+            "user",
+            json!({ "id": credentials.euid.to_string(), "name": effective_name }),
+        ),
+        (
+            "real_user",
+            json!({ "id": credentials.uid.to_string(), "name": account_name(context) }),
+        ),
+        ("group", json!({ "id": credentials.egid.to_string() })),
+        ("real_group", json!({ "id": credentials.gid.to_string() })),
+        ("hash", json!({ "sha256": context.file.as_ref().map(clip::digest) })),
+        (
+            "thread",
+            json!({ "capabilities": { "effective": context.posture.as_ref().map(properties::capabilities) } }),
+        ),
+        ("env_vars", variables.collect()),
+        (
+            "parent",
+            exec.parent().map(|parent| of_process(&parent.into(), host)).into(),
+        ),
+    ] {
+        process[field] = value;
+    }
+    process
 }
 
-fn of_parent(parent: &Ancestor, host: &Host) -> Value {
-    let (args, cut) = clip::arguments(&parent.argv, bounds::ARGUMENTS);
+fn of_process(process: &Process<'_>, host: &Host) -> Value {
     json!({
-        "pid": parent.process.pid,
-        "entity_id": members::process_entity(parent.process, host),
-        "name": clip::shown(&parent.comm, bounds::NAME),
-        "executable": parent.path.as_ref().map(|path| clip::shown(path, bounds::PATH)),
-        "command_line": clip::command_line(&parent.argv, cut, bounds::ARGUMENTS),
-        "args": args,
-        "start": time::calendar(parent.process.start, host).to_string(),
-        "user": { "id": parent.uid.to_string() },
+        "pid": process.id.pid,
+        "entity_id": process.entity(host),
+        "name": process.name(),
+        "executable": process.path(),
+        "args": process.arguments().0,
+        "command_line": process.command_line(),
+        "start": time::calendar(process.id.start, host).to_string(),
+        "user": { "id": process.uid.map(|uid| uid.to_string()) },
     })
 }
 
 /// In the sensor's own field set.
 fn of_command(command: &Command, host: &Host) -> Value {
+    let process = Process::from(command);
     json!({
         "timestamp": time::calendar(command.time, host).to_string(),
-        "pid": command.process.pid,
-        "parent_pid": command.parent,
-        "name": clip::shown(&command.comm, bounds::NAME),
-        "executable": command.executable.path.as_ref().map(|path| clip::shown(path, bounds::PATH)),
-        "script": command.script.as_ref().map(|path| clip::shown(path, bounds::PATH)),
-        "command_line": clip::command_line(&command.argv, command.argv_truncated, bounds::ARGUMENTS),
-        "user_id": command.credentials.uid.to_string(),
+        "pid": process.id.pid,
+        "parent_pid": process.parent,
+        "name": process.name(),
+        "executable": process.path(),
+        "script": process.script(),
+        "command_line": process.command_line(),
+        "user_id": process.uid.map(|uid| uid.to_string()),
     })
 }
 
@@ -239,7 +245,9 @@ fn cloud(cloud: &Cloud) -> Value {
         "provider": "gcp",
         "project": { "id": project },
         "account": { "id": project },
-        "region": cloud.location.as_deref().map(clip::name),
+        "region": cloud.region.as_deref().map(clip::name),
+        "availability_zone": cloud.zone.as_deref().map(clip::name),
+        "instance": { "id": cloud.instance_id.as_deref().map(clip::name) },
         "service": { "name": service },
     })
 }
@@ -248,7 +256,7 @@ fn add_connection(document: &mut Value, socket: &Socket) {
     let (source, destination) = connection::ends(socket);
     document["source"] = endpoint(source);
     document["destination"] = endpoint(destination);
-    document["network"] = members::without_empty(json!({
+    document["network"] = without_empty(json!({
         "transport": socket.transport.to_string().to_lowercase(),
         "iana_number": connection::protocol_number(socket.transport).map(|number| number.to_string()),
         "type": connection::ip_version(socket).map(|version| format!("ipv{version}")),

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use super::{Report, cloud_logging, ecs, human, json, ocsf, scc};
+use super::{Report, cloud_logging::cloud_logging, ecs, human, json, ocsf, scc};
 
 /// What a user asks for, by the names of `--format` and of the configuration file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -73,13 +73,13 @@ impl Encoding {
     /// The report as text that ends with a newline.
     #[must_use]
     pub fn text(self, report: &Report) -> String {
-        let line = match self {
+        let value = match self {
             Self::Human { colour } => return human(report, colour),
-            Self::Json => json::line(&scc(report)),
+            Self::Json => scc(report),
             Self::CloudLogging => cloud_logging(report),
-            Self::Ocsf => json::line(&ocsf(report)),
-            Self::Ecs => json::line(&ecs(report)),
+            Self::Ocsf => ocsf(report),
+            Self::Ecs => ecs(report),
         };
-        line + "\n"
+        json::line(&value) + "\n"
     }
 }

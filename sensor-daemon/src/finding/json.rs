@@ -4,7 +4,7 @@
 use std::io;
 
 use serde::Serialize;
-use serde_json::ser::Formatter;
+use serde_json::{Value, ser::Formatter};
 
 use crate::model::acts_unseen;
 
@@ -30,6 +30,29 @@ pub(super) fn len(text: &str) -> usize {
 
 /// Bytes of `\u0000`. What has two units of UTF-16 takes two of them.
 const ESCAPE: usize = 6;
+
+/// The value without members that say nothing: null, empty lists, empty objects.
+pub(super) fn without_empty(value: Value) -> Value {
+    let says_nothing = |value: &Value| match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    };
+    match value {
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| (name, without_empty(value)))
+            .filter(|(_, value)| !says_nothing(value))
+            .collect(),
+        Value::Array(items) => items
+            .into_iter()
+            .map(without_empty)
+            .filter(|item| !item.is_null())
+            .collect(),
+        other => other,
+    }
+}
 
 struct Harmless;
 

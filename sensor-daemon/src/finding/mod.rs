@@ -5,6 +5,7 @@
 //! Everything a watched process chose is hostile: it goes into JSON through [`Text::to_text`](crate::model::Text) within
 //! their `bounds`, and to a terminal only through [`Text::for_terminal`](crate::model::Text).
 
+mod advice;
 mod bounds;
 mod clip;
 mod cloud_logging;
@@ -12,28 +13,28 @@ pub(crate) mod columns;
 mod connection;
 pub(crate) mod describe;
 mod ecs;
-mod environment;
 mod format;
 pub(crate) mod human;
 mod id;
 pub mod json;
-mod members;
 mod ocsf;
+mod process;
 mod properties;
 mod report;
 mod scc;
-mod scc_place;
-mod surroundings;
 pub(crate) mod time;
 pub(crate) mod typed;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use self::clip::command_line;
+/// The category of every finding.
+pub const CATEGORY: &str = "Execution: Possible Remote Command Execution Detected";
+/// The detector's name.
+pub const MODULE: &str = "HOST_POSSIBLE_REMOTE_COMMAND_EXECUTION_DETECTED";
+
 pub use self::{
     bounds::LINE_MAX,
-    cloud_logging::cloud_logging,
     describe::sentence,
     ecs::ecs,
     format::{Encoding, Format},
@@ -41,6 +42,7 @@ pub use self::{
     id::finding_id,
     ocsf::ocsf,
     report::{Arguments, Closed, Report},
-    scc::{CATEGORY, Line, MODULE, scc},
+    scc::scc,
     time::updated,
 };
+pub(crate) use self::{clip::command_line, connection::direction};

@@ -54,6 +54,16 @@ impl Report {
         }
     }
 
+    /// How the finding stands, as one word: `ACTIVE` while the takeover goes on, `ENDED`, or `CLOSED` once somebody has dealt with it.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        match (&self.closed, self.incident.ended) {
+            (Some(_), _) => "CLOSED",
+            (None, Some(_)) => "ENDED",
+            (None, None) => "ACTIVE",
+        }
+    }
+
     /// Masks secrets in the arguments of every process, or takes the arguments out. That there were some is still said.
     pub fn show_arguments(&mut self, arguments: Arguments) {
         let change = |argv: &mut Vec<Text>, truncated: &mut bool| match arguments {

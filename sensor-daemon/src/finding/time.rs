@@ -10,6 +10,11 @@ pub(crate) fn calendar(time: BootTime, host: &Host) -> Timestamp {
     Timestamp::from_nanosecond(i128::from(host.boot_unix_ns) + i128::from(time.0)).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
+/// Unix time in nanoseconds as a date.
+pub(crate) fn unix(nanoseconds: i64) -> Timestamp {
+    Timestamp::from_nanosecond(nanoseconds.into()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
 /// When what a report shows last changed.
 #[must_use]
 pub fn updated(report: &Report) -> Timestamp {

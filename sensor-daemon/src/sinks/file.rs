@@ -3,8 +3,8 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
-    path::PathBuf,
+    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -42,11 +42,7 @@ impl Appended {
         let open = self.open.take().filter(|open| !told && self.is_at_its_path(open));
         let file = match open {
             Some(file) => file,
-            None => OpenOptions::new()
-                .append(true)
-                .create(true)
-                .mode(0o600)
-                .open(&self.path)?,
+            None => open_for_lines(&self.path)?,
         };
         Ok(self.open.insert(file))
     }
@@ -55,6 +51,42 @@ impl Appended {
         let identity = |metadata: io::Result<std::fs::Metadata>| metadata.ok().map(|file| (file.dev(), file.ino()));
         identity(open.metadata()) == identity(std::fs::metadata(&self.path))
     }
+}
+
+/// Opens the file so that what is appended begins a line. A link may lead anywhere, and a stranger's file may be there for a reason of
+/// its owner's: both are refused.
+fn open_for_lines(path: &Path) -> io::Result<File> {
+    let mut file = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)
+        .map_err(|error| match error.raw_os_error() {
+            Some(libc::ELOOP) => refusal(path, "is a symbolic link: name the file itself"),
+            _ => error,
+        })?;
+    let metadata = file.metadata()?;
+    if ![0, rustix::process::geteuid().as_raw()].contains(&metadata.uid()) {
+        return Err(refusal(
+            path,
+            "belongs to another user: remove it, or name another file",
+        ));
+    }
+    // A sensor that was killed may have left a part of a line.
+    if metadata.is_file() && metadata.len() > 0 {
+        let mut last = [0];
+        file.read_exact_at(&mut last, metadata.len() - 1)?;
+        if last != *b"\n" {
+            file.write_all(b"\n")?;
+        }
+    }
+    Ok(file)
+}
+
+fn refusal(path: &Path, why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, format!("{} {why}", path.display()))
 }
 
 impl Sink for Appended {
@@ -118,5 +150,37 @@ mod tests {
         fs::create_dir(directory.path().join("logs")).unwrap();
         sink.deliver(&report).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), Encoding::Json.text(&report));
+    }
+
+    #[test]
+    fn a_torn_last_line_stays_a_line_of_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("findings.json");
+        fs::write(&path, "{\"torn").unwrap();
+        let mut sink = Appended::new(path.clone(), Encoding::Json, Arc::default());
+        let report = report(&reverse_shell());
+        sink.deliver(&report).unwrap();
+        let expected = format!("{{\"torn\n{}", Encoding::Json.text(&report));
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+    }
+
+    #[test]
+    fn neither_a_link_nor_a_strangers_file_is_written_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let (target, link) = (directory.path().join("target"), directory.path().join("link"));
+        fs::write(&target, "").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let mut sink = Appended::new(link, Encoding::Json, Arc::default());
+        let error = sink.deliver(&report(&reverse_shell())).unwrap_err().to_string();
+        assert!(error.contains("symbolic link"), "{error}");
+        assert_eq!(fs::read_to_string(&target).unwrap(), "");
+        // Only root can give a file away.
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&target, Some(1000), None).unwrap();
+            let mut sink = Appended::new(target.clone(), Encoding::Json, Arc::default());
+            let error = sink.deliver(&report(&reverse_shell())).unwrap_err().to_string();
+            assert!(error.contains("another user"), "{error}");
+            assert_eq!(fs::read_to_string(&target).unwrap(), "");
+        }
     }
 }

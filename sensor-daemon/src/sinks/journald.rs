@@ -104,7 +104,7 @@ fn entry(report: &Report) -> Vec<u8> {
     };
     field("MESSAGE", &finding::sentence(&report.incident));
     field("MESSAGE_ID", MESSAGE_ID);
-    field("PRIORITY", &fields::priority(report.incident.severity).to_string());
+    field("PRIORITY", &fields::priority(report).to_string());
     field("SYSLOG_IDENTIFIER", env!("CARGO_PKG_NAME"));
     for (name, value) in fields::of(report) {
         field(&format!("FINDING_{name}"), &value);

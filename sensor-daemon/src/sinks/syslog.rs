@@ -2,16 +2,17 @@
 //!
 //! Syslog and not OTLP: every log collector of a host takes it as it is, and an OTLP exporter (opentelemetry-otlp) would bring
 //! an HTTP or gRPC client with a runtime of its own into a process that has 12 MB. A message is one line, which the few lines
-//! here encode; `syslog` from crates.io knows neither structured data of this length nor counted octets. There is no TLS:
-//! a collector on the host sends on, and the sensor holds no keys.
+//! here encode; `syslog` from crates.io does not know counted octets. There is no TLS: a collector on the host sends on, and the
+//! sensor holds no keys.
 //!
-//! A message is the finding's sentence, and what `fields` says of it as structured data, so that the whole stays below the
+//! A message is a JSON object: the finding's sentence as `message`, and the fields of `fields` in lower case. There is no structured
+//! data, because whoever names its own elements there needs an enterprise number (RFC 5424, section 7). The whole stays below the
 //! 8 KiB that collectors take by default. The whole finding is in the store and in other sinks.
 
 use std::{
     fmt, io,
     io::Write as _,
-    net::{TcpStream, ToSocketAddrs as _, UdpSocket},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _, UdpSocket},
     os::unix::net::UnixDatagram,
     path::PathBuf,
     str::FromStr,
@@ -20,23 +21,24 @@ use std::{
 
 use jiff::Timestamp;
 use rustix::net::RecvFlags;
+use serde::{Serialize, Serializer};
 
-use super::{Sink, fields};
+use super::{
+    Sink,
+    fields::{self, one_line},
+};
 use crate::{
-    finding::{self, Report},
+    finding::{self, Report, json},
     model::printable,
 };
 
-/// Structured data is named by whoever defines it, with a number for enterprises; this one is for documentation and examples
-/// (RFC 5612), since the sensor's makers have none.
-const DATA_ID: &str = "finding@32473";
 /// `LOG_AUTHPRIV`: not for everybody's eyes.
 const FACILITY: u8 = 10;
-/// Most bytes of one value; there are less than thirty.
-const VALUE_MAX: usize = 200;
-/// The longest that a path, a command line or the sentence may be.
+/// Most bytes of one value. A dozen values can be as long, and JSON may double them: together less than 4 KiB.
+const VALUE_MAX: usize = 160;
+/// Most bytes of the sentence.
 const SENTENCE_MAX: usize = 1024;
-/// How long a collector that reads nothing, or does not answer, may keep the sink.
+/// Longest wait for a collector that reads nothing or does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where a collector listens.
@@ -88,7 +90,8 @@ impl fmt::Display for Collector {
 pub struct Syslog {
     name: String,
     collector: Collector,
-    /// The connection, while there is one.
+    /// Kept from one message to the next: the kernel tells of a refusal with the next use of the socket.
+    datagrams: Option<UdpSocket>,
     stream: Option<TcpStream>,
 }
 
@@ -99,6 +102,7 @@ impl Syslog {
         Self {
             name: format!("syslog={collector}"),
             collector,
+            datagrams: None,
             stream: None,
         }
     }
@@ -111,21 +115,21 @@ impl Syslog {
                 socket.send_to(message.as_bytes(), path)?;
             }
             Collector::Udp(place) => {
-                let to = address(place)?;
-                let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-                let socket = UdpSocket::bind(any)?;
-                socket.set_write_timeout(Some(PATIENCE))?;
-                socket.send_to(message.as_bytes(), to)?;
+                let open = self.datagrams.take().map(|socket| send_datagram(socket, message));
+                let sent = match open {
+                    Some(Ok(socket)) => socket,
+                    Some(Err(_)) | None => {
+                        first(place.to_socket_addrs()?, |to| send_datagram(connected(to)?, message))?
+                    }
+                };
+                self.datagrams = Some(sent);
             }
             Collector::Tcp(place) => {
                 let mut stream = match self.stream.take().filter(is_open) {
                     Some(stream) => stream,
-                    None => {
-                        let stream = TcpStream::connect_timeout(&address(place)?, PATIENCE)?;
-                        stream.set_write_timeout(Some(PATIENCE))?;
-                        stream
-                    }
+                    None => first(place.to_socket_addrs()?, |to| TcpStream::connect_timeout(&to, PATIENCE))?,
                 };
+                stream.set_write_timeout(Some(PATIENCE))?;
                 // Counted, so that nothing in a message can begin another.
                 stream.write_all(format!("{} {message}", message.len()).as_bytes())?;
                 // After an error nobody knows how much of it arrived: the next goes over a new connection.
@@ -133,6 +137,41 @@ impl Syslog {
             }
         }
         Ok(())
+    }
+}
+
+/// What the first address gives that works, else the error of the last one.
+fn first<T>(
+    addresses: impl Iterator<Item = SocketAddr>,
+    attempt: impl Fn(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut error = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
+    for address in addresses {
+        match attempt(address) {
+            Ok(done) => return Ok(done),
+            Err(failed) => error = failed,
+        }
+    }
+    Err(error)
+}
+
+/// A UDP socket that is connected, so that the kernel can tell of a refusal.
+fn connected(to: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = match to {
+        SocketAddr::V4(_) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)),
+        SocketAddr::V6(_) => UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)),
+    }?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.connect(to)?;
+    Ok(socket)
+}
+
+/// Sends a datagram. On this host a refusal is there at once; one from farther away comes with the next datagram, and this one is lost.
+fn send_datagram(socket: UdpSocket, message: &str) -> io::Result<UdpSocket> {
+    socket.send(message.as_bytes())?;
+    match socket.take_error()? {
+        Some(refused) => Err(refused),
+        None => Ok(socket),
     }
 }
 
@@ -160,47 +199,30 @@ fn is_open(stream: &TcpStream) -> bool {
     matches!(read, Err(rustix::io::Errno::AGAIN)) || read.is_ok_and(|(_, length)| length > 0)
 }
 
-fn address(place: &str) -> io::Result<std::net::SocketAddr> {
-    let none = || io::Error::new(io::ErrorKind::NotFound, "its name has no address");
-    place.to_socket_addrs()?.next().ok_or_else(none)
-}
-
 /// One line, by RFC 5424. The text is UTF-8 without the mark that the RFC would have before it: collectors keep it as text.
 fn message(report: &Report) -> String {
-    let priority = FACILITY * 8 + fields::priority(report.incident.severity);
+    let priority = FACILITY * 8 + fields::priority(report);
     let time = Timestamp::from_microsecond(finding::updated(report).as_microsecond()).unwrap_or_default();
     let host = header(&report.host.hostname);
-    let mut message = format!(
-        "<{priority}>1 {time} {host} {} {} FINDING [{DATA_ID}",
+    let sentence = one_line(&finding::sentence(&report.incident), SENTENCE_MAX);
+    let mut members = vec![("message".to_owned(), sentence)];
+    let fields = fields::of(report).into_iter();
+    members.extend(fields.map(|(name, value)| (name.to_lowercase(), one_line(&value, VALUE_MAX))));
+    format!(
+        "<{priority}>1 {time} {host} {} {} FINDING - {}",
         env!("CARGO_PKG_NAME"),
-        std::process::id()
-    );
-    for (name, value) in fields::of(report) {
-        message.push(' ');
-        message.push_str(&name.to_lowercase());
-        message.push_str("=\"");
-        for c in one_line(&value, VALUE_MAX).chars() {
-            if matches!(c, '"' | '\\' | ']') {
-                message.push('\\');
-            }
-            message.push(c);
-        }
-        message.push('"');
-    }
-    message.push_str("] ");
-    message.push_str(&one_line(&finding::sentence(&report.incident), SENTENCE_MAX));
-    message
+        std::process::id(),
+        json::line(&Object(members))
+    )
 }
 
-/// Without control characters, cut at a character.
-fn one_line(text: &str, most: usize) -> String {
-    let mut line = printable(text);
-    if line.len() > most {
-        let end = (0..=most).rev().find(|&at| line.is_char_boundary(at)).unwrap_or(0);
-        line.truncate(end);
-        line.push('…');
+/// A JSON object with its members in this order.
+struct Object(Vec<(String, String)>);
+
+impl Serialize for Object {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
-    line
 }
 
 /// What a header may hold: printable ASCII and no space, or a hyphen for nothing.
@@ -215,6 +237,7 @@ mod tests {
     use std::{io::Read as _, net::TcpListener};
 
     use super::*;
+    use crate::finding::tests::largest;
 
     #[test]
     fn collectors_are_written_as_kind_and_place() {
@@ -256,5 +279,46 @@ mod tests {
         }
         drop(listener);
         sink.send("third").unwrap_err();
+    }
+
+    #[test]
+    fn a_collector_that_refuses_datagrams_is_noticed() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let at = socket.local_addr().unwrap();
+        let mut sink = Syslog::new(Collector::Udp(at.to_string()));
+        sink.send("first").unwrap();
+        drop(socket);
+        assert_eq!(
+            sink.send("second").unwrap_err().kind(),
+            io::ErrorKind::ConnectionRefused
+        );
+        let socket = UdpSocket::bind(at).unwrap();
+        sink.send("second").unwrap();
+        let mut got = [0; 16];
+        let length = socket.recv(&mut got).unwrap();
+        assert_eq!(&got[..length], b"second");
+    }
+
+    #[test]
+    fn every_address_of_a_name_is_tried() {
+        let refuses = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let takes = socket.local_addr().unwrap();
+        first([refuses, takes].into_iter(), |to| send_datagram(connected(to)?, "x")).unwrap();
+        assert_eq!(socket.recv(&mut [0; 4]).unwrap(), 1);
+        let none = first([].into_iter(), connected).unwrap_err();
+        assert_eq!(none.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_message_is_small_enough_for_collectors_whatever_a_process_says() {
+        for filling in [&b"\x01"[..], b"\xff", b"\"", "\u{202e}".as_bytes()] {
+            let message = message(&largest(filling));
+            assert!(message.len() <= 8192, "{} bytes", message.len());
+            let (header, json) = message.split_once(" FINDING - ").unwrap();
+            assert!(header.starts_with("<82>1 "), "{header}");
+            let fields: serde_json::Map<_, _> = serde_json::from_str(json).unwrap();
+            assert_eq!(fields["technique"], "reverse_shell");
+        }
     }
 }

@@ -91,7 +91,7 @@ fn typed(lab: &Lab<'_>) -> Result<()> {
         let update = lab.sensor.wait_line("an update of the finding", 0, |line| {
             line.id() == session.finding.id() && line.number("commandCount").is_ok_and(|count| count == upto)
         })?;
-        ensure!(update.is_active(), "an update says that it is over: {update}");
+        ensure!(!update.has_ended(), "an update says that it is over: {update}");
         let processes = update.processes()?;
         let newest = with_arguments(&processes, &format!("command-{upto}"));
         ensure!(
@@ -321,7 +321,7 @@ fn left_behind(lab: &Lab<'_>) -> Result<()> {
     session.peer.send("exit\n")?;
     wait_end(session.shell.pid)?;
     lab.sensor.fence()?;
-    let over = |line: &Finding| line.id() == session.finding.id() && !line.is_active();
+    let over = |line: &Finding| line.id() == session.finding.id() && line.has_ended();
     let early = lab.sensor.lines(0, |lines| {
         lines.iter().filter_map(|line| line.finding.as_ref().ok()).any(over)
     });

@@ -28,7 +28,7 @@ fn ends_on(signal: Signal) -> Result<()> {
     );
     let ended = last.property("monitoringEnded");
     ensure!(
-        last.is_active() && ended == Some(&true.into()),
+        !last.has_ended() && ended == Some(&true.into()),
         "the last line does not say how it stands: {last}"
     );
     takeover.end()
@@ -64,7 +64,7 @@ fn restart_keeps_the_identity() -> Result<()> {
     ensure!(before.id() == after.id(), "{before} became {after}");
     takeover.end()?;
     sensor.wait_line("its end", 0, |finding| {
-        finding.id() == after.id() && !finding.is_active()
+        finding.id() == after.id() && finding.has_ended()
     })?;
     sensor.stop()
 }
@@ -82,7 +82,7 @@ fn connection_older_than_the_sensor() -> Result<()> {
         "severity is too low: {finding}"
     );
     takeover.end()?;
-    sensor.wait_line("its end", 0, |line| line.id() == finding.id() && !line.is_active())?;
+    sensor.wait_line("its end", 0, |line| line.id() == finding.id() && line.has_ended())?;
     sensor.stop()
 }
 

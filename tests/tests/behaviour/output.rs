@@ -73,11 +73,7 @@ fn unread_output_does_not_stop_detection() -> Result<()> {
     wait_for("the end of every takeover meanwhile", || {
         let ended = |lines: &[Line]| {
             let findings: Vec<_> = lines.iter().filter_map(|line| line.finding.as_ref().ok()).collect();
-            let has_ended = |ends: &Ends| {
-                findings
-                    .iter()
-                    .any(|finding| finding.has(*ends) && !finding.is_active())
-            };
+            let has_ended = |ends: &Ends| findings.iter().any(|finding| finding.has(*ends) && finding.has_ended());
             unread.iter().all(has_ended)
         };
         Ok(sensor.lines(0, ended).then_some(()))
@@ -134,7 +130,7 @@ fn low_severity_on_request() -> Result<()> {
     let finding = sensor.wait_line("a finding of low severity", 0, |finding| finding.has(ends))?;
     ensure!(finding.text("severity") == "LOW", "severity is not LOW: {finding}");
     drop(peer);
-    sensor.wait_line("its end", 0, |line| line.id() == finding.id() && !line.is_active())?;
+    sensor.wait_line("its end", 0, |line| line.id() == finding.id() && line.has_ended())?;
     sensor.stop()
 }
 

@@ -41,7 +41,7 @@ fn direct(sensor: &Sensor) -> Result<Ends> {
     let ends = takeover.ends();
     takeover.peer().id()?;
     takeover.end()?;
-    sensor.wait_line("the end of a shell", 0, |line| line.has(ends) && !line.is_active())?;
+    sensor.wait_line("the end of a shell", 0, |line| line.has(ends) && line.has_ended())?;
     Ok(ends)
 }
 
@@ -61,7 +61,7 @@ fn relayed(sensor: &Sensor, dir: &TempDir) -> Result<Ends> {
     peer.send("exit\n")?;
     drop(peer);
     bash.wait()?;
-    sensor.wait_line("its end", 0, |line| line.has(ends) && !line.is_active())?;
+    sensor.wait_line("its end", 0, |line| line.has(ends) && line.has_ended())?;
     Ok(ends)
 }
 
@@ -260,7 +260,7 @@ fn full_disk() -> Result<()> {
     let part = fs::read(format!("/proc/{}/root{}", sensor.pid(), path.display()))?;
     takeover.peer().id()?;
     takeover.end()?;
-    sensor.wait_line("the end of the shell", 0, |line| line.has(ends) && !line.is_active())?;
+    sensor.wait_line("the end of the shell", 0, |line| line.has(ends) && line.has_ended())?;
     sensor.fence()?;
     sensor.stop()?;
     let said = sensor.diagnostics();

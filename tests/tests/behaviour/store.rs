@@ -14,7 +14,7 @@ use rustix::{
 };
 use sensor_tests::{
     deadline::wait_for,
-    finding::Finding,
+    finding::{Finding, has_ended},
     process::command,
     sensor::{Sensor, binary},
     suite::Alone,
@@ -87,9 +87,7 @@ fn killed_and_started_again() -> Result<()> {
         let of_long = wait_for("the finding of the long takeover", || {
             let is_long = |finding: &Value| port(finding) == Some(ends.peer.port());
             let found = kept(&state)?.into_iter();
-            Ok(found
-                .filter(is_long)
-                .find(|finding| finding["finding"]["state"] == "ACTIVE"))
+            Ok(found.filter(is_long).find(|finding| !has_ended(finding)))
         })?;
         ids.push(id(&of_long).to_owned());
         let short = Takeover::start()?;
@@ -107,10 +105,7 @@ fn killed_and_started_again() -> Result<()> {
     // What ended while nobody watched.
     let sensor = start(&state, &[])?;
     wait_for("the end of every finding", || {
-        Ok(kept(&state)?
-            .iter()
-            .all(|finding| finding["finding"]["state"] == "INACTIVE")
-            .then_some(()))
+        Ok(kept(&state)?.iter().all(has_ended).then_some(()))
     })?;
     // Whoever else is taken over on this machine meanwhile is found as well.
     let ours = kept(&state)?
@@ -151,7 +146,7 @@ fn on_a_full_disk(disk: &Path) -> Result<()> {
     let meanwhile = Takeover::start()?;
     let second: Finding = sensor.wait_line("a finding", 0, |finding| finding.has(meanwhile.ends()))?;
     meanwhile.end()?;
-    let is_end = |line: &Finding| line.id() == second.id() && !line.is_active();
+    let is_end = |line: &Finding| line.id() == second.id() && line.has_ended();
     sensor.wait_line("its end", 0, is_end)?;
     let said = sensor.diagnostics();
     let warnings = said.iter().filter(|line| line.contains("memory keeps them")).count();
@@ -187,7 +182,7 @@ fn an_output_that_fails_catches_up() -> Result<()> {
     let ends = takeover.ends();
     let finding = sensor.wait_line("a finding", 0, |finding| finding.has(ends))?;
     takeover.end()?;
-    sensor.wait_line("its end", 0, |line| line.id() == finding.id() && !line.is_active())?;
+    sensor.wait_line("its end", 0, |line| line.id() == finding.id() && line.has_ended())?;
     wait_for("a warning about the file", || {
         let said = sensor.diagnostics();
         Ok(said
@@ -205,7 +200,7 @@ fn an_output_that_fails_catches_up() -> Result<()> {
     let ended = |path: &Path| {
         let text = fs::read_to_string(path).unwrap_or_default();
         text.lines()
-            .any(|line| line.contains(finding.id()) && line.contains("\"INACTIVE\""))
+            .any(|line| line.contains(finding.id()) && line.contains("\"endTime\""))
     };
     wait_for("what the file had missed", || Ok(ended(&file).then_some(())))?;
     wait_for("the file's good state", || {

@@ -5,12 +5,9 @@ use serde_json::{Value, json};
 use super::process;
 use crate::{
     detect::Snapshot,
-    finding::{clip, connection},
+    finding::{bounds, clip, connection},
     model::{Context, Direction, Endpoint, Host, Socket},
 };
-
-/// There may be ten, and `unmapped` describes them as well.
-const RELAYS_MAX: usize = 10;
 
 pub(super) fn evidences(incident: &Snapshot, host: &Host, context: &Context) -> Vec<Value> {
     let mut sockets = incident.sockets.iter();
@@ -18,7 +15,7 @@ pub(super) fn evidences(incident: &Snapshot, host: &Host, context: &Context) -> 
     shell["name"] = "shell".into();
     shell["process"] = process::of_shell(&incident.shell, host, context);
     let mut evidences = vec![shell];
-    for relay in incident.relays.iter().take(RELAYS_MAX) {
+    for relay in incident.relays.iter().take(bounds::OCSF_RELAYS) {
         evidences.push(json!({ "name": "relay", "process": process::of_relay(relay, host) }));
     }
     for socket in sockets {

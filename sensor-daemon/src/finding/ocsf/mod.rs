@@ -2,52 +2,51 @@
 //! (class_uid 2004), with the profiles host, container and security_control, and cloud where the cloud is known.
 //!
 //! The schema is closed: every field here is one that it has, what has no field is in `unmapped`. `evidences` holds the shell
-//! with the connection first, then the newest commands that fit, then relays and further connections; `name` says which. A
+//! with the connection first, then the first and the newest commands that fit, then relays and further connections; `name` says which. A
 //! line is at most `LINE_MAX` bytes. `docs/formats.md` maps the fields.
 
 mod evidence;
 mod place;
 mod process;
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    detect::{Link, Severity, Snapshot, State},
+    VERSION,
+    detect::{Link, Severity, Snapshot},
     model::{BootTime, Context, Host},
 };
 
 use super::{
-    CATEGORY, MODULE,
+    CATEGORY, MODULE, Report, advice,
     bounds::{self, LINE_MAX},
-    clip, describe, members,
-    properties::SourceProperties,
-    report::Report,
-    time,
+    clip, describe,
+    json::without_empty,
+    properties, time,
 };
 
-const VERSION: &str = "1.8.0";
+const SCHEMA: &str = "1.8.0";
 const CLASS: u32 = 2004;
 
-/// The report as an event. Serialized by [`line`](crate::finding::json::line), it is one line.
+/// The report as an event.
 #[must_use]
-pub fn ocsf(report: &Report) -> impl Serialize + use<> {
+pub fn ocsf(report: &Report) -> Value {
     let Report {
         id,
         incident,
         host,
         losses: _,
         context,
-        closed: _,
+        closed,
     } = report;
-    let mut unmapped = SourceProperties::of(report);
-    // Counted before it is known, with as many digits as it can have.
-    unmapped.commands_shown = incident.commands.len();
-    let activity = activity(incident);
+    let activity = match (closed, incident.update) {
+        (Some(_), _) => (3, "Close"),
+        (None, ..=1) => (1, "Create"),
+        (None, _) => (2, "Update"),
+    };
     let (severity_id, severity) = severity(incident.severity);
     let (confidence_id, confidence) = confidence(incident.link);
-    let ended = incident.state == State::Inactive;
-    let mut event = members::without_empty(json!({
+    let mut event = without_empty(json!({
         "activity_id": activity.0,
         "activity_name": activity.1,
         "category_uid": 2,
@@ -59,15 +58,17 @@ pub fn ocsf(report: &Report) -> impl Serialize + use<> {
         "time": milliseconds(incident.updated, host),
         "start_time": milliseconds(incident.opened, host),
         "end_time": incident.ended.map(|at| milliseconds(at, host)),
-        "duration": ended.then(|| incident.duration() / 1_000_000),
+        "duration": incident.ended.map(|_| incident.duration() / 1_000_000),
         "severity_id": severity_id,
         "severity": severity,
         "confidence_id": confidence_id,
         "confidence": confidence,
-        // Nobody has looked at it yet; that it is over is no judgement.
-        "status_id": if ended { 99 } else { 1 },
-        "status": if ended { "Inactive" } else { "New" },
-        "status_detail": incident.end_reason.map(|reason| reason.name()),
+        // What has been done about the finding. That a takeover has ended changes nothing there; `end_time` says it.
+        "status_id": if closed.is_some() { 4 } else { 1 },
+        "status": if closed.is_some() { "Resolved" } else { "New" },
+        "status_detail": incident.end_reason.map(|reason| format!("ended: {}", reason.name())),
+        "comment": closed.as_ref().and_then(|closed| closed.reason.as_deref()).map(|why| clip::string(why, bounds::REASON)),
+        "remediation": { "desc": advice::next_steps(report) },
         "is_alert": true,
         "action_id": 3,
         "action": "Observed",
@@ -75,12 +76,12 @@ pub fn ocsf(report: &Report) -> impl Serialize + use<> {
         "disposition": "Detected",
         "message": describe::sentence(incident),
         "metadata": {
-            "version": VERSION,
+            "version": SCHEMA,
             "profiles": profiles(context),
             "product": {
                 "name": env!("CARGO_PKG_NAME"),
                 "vendor_name": "sensor-daemon",
-                "version": env!("CARGO_PKG_VERSION"),
+                "version": VERSION,
             },
             "uid": format!("{id}-{}", incident.update),
             "correlation_uid": id,
@@ -106,25 +107,17 @@ pub fn ocsf(report: &Report) -> impl Serialize + use<> {
         "cloud": place::cloud(context),
         "resources": [place::resource(host, context)],
         "observables": evidence::observables(incident, context),
-        "unmapped": unmapped,
+        "unmapped": properties::of(report),
     }));
     let room = LINE_MAX.saturating_sub(clip::json_size(&event));
-    let commands = clip::newest(&incident.commands, room, |command| {
-        members::without_empty(json!({ "name": "command", "process": process::of_command(command, host) }))
+    let commands = clip::commands(incident, room, |command| {
+        without_empty(json!({ "name": "command", "process": process::of_command(command, host) }))
     });
-    event["unmapped"]["commandsShown"] = commands.len().into();
+    properties::count_commands(&mut event["unmapped"], incident, commands.shown.len(), commands.first);
     if let Some(evidences) = event["evidences"].as_array_mut() {
-        evidences.splice(1..1, commands);
+        evidences.splice(1..1, commands.shown);
     }
     event
-}
-
-fn activity(incident: &Snapshot) -> (u32, &'static str) {
-    match (incident.state, incident.update) {
-        (State::Inactive, _) => (3, "Close"),
-        (State::Active, ..=1) => (1, "Create"),
-        (State::Active, _) => (2, "Update"),
-    }
 }
 
 fn severity(severity: Severity) -> (u32, &'static str) {

@@ -19,12 +19,14 @@ pub(super) fn cloud(context: &Context) -> Option<Value> {
         json!({
             "provider": "GCP",
             "account": cloud.project.as_deref().map(|project| json!({ "uid": clip::name(project) })),
-            "region": cloud.location.as_deref().map(clip::name),
+            "region": cloud.region.as_deref().map(clip::name),
+            "zone": cloud.zone.as_deref().map(clip::name),
         })
     })
 }
 
 pub(super) fn device(host: &Host, context: &Context) -> Value {
+    let cloud = google(context);
     json!({
         // Whether it is a server can't be told.
         "type_id": 0,
@@ -34,6 +36,9 @@ pub(super) fn device(host: &Host, context: &Context) -> Value {
         "uid": host.machine_id,
         "boot_uid": host.boot_id,
         "boot_time": milliseconds(BootTime(0), host),
+        "instance_uid": cloud.and_then(|cloud| cloud.instance_id.as_deref()).map(clip::name),
+        "region": cloud.and_then(|cloud| cloud.region.as_deref()).map(clip::name),
+        "zone": cloud.and_then(|cloud| cloud.zone.as_deref()).map(clip::name),
         "ip": context.addresses.first().map(ToString::to_string),
         "os": { "name": "Linux", "type_id": 200, "type": "Linux", "kernel_release": host.kernel },
     })
@@ -45,7 +50,8 @@ pub(super) fn resource(host: &Host, context: &Context) -> Value {
             "uid": clip::string(&cloud.name, bounds::RESOURCE_NAME),
             "name": clip::name(&cloud.display_name),
             "type": clip::name(&cloud.kind),
-            "region": cloud.location.as_deref().map(clip::name),
+            "region": cloud.region.as_deref().map(clip::name),
+            "zone": cloud.zone.as_deref().map(clip::name),
         }),
         None => json!({ "uid": host.machine_id, "name": host.hostname, "type": "host" }),
     }

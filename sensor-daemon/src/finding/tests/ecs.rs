@@ -11,7 +11,7 @@ use crate::{
 };
 
 fn document(report: &Report) -> Value {
-    serde_json::to_value(ecs(report)).unwrap()
+    ecs(report)
 }
 
 #[test]
@@ -40,6 +40,11 @@ fn who_where_and_how_bad() {
         ("/orchestrator/resource/name", json!("web-0")),
         ("/cloud/provider", json!("gcp")),
         ("/cloud/service/name", json!("compute")),
+        ("/cloud/region", json!("europe-west1")),
+        ("/cloud/availability_zone", json!("europe-west1-b")),
+        ("/cloud/instance/id", json!("4711")),
+        ("/agent/type", json!("sensor-daemon")),
+        ("/agent/version", json!(crate::VERSION)),
         ("/sensor_daemon/resource/type", json!("google.compute.Instance")),
         ("/host/ip/1", json!("2001:db8::5")),
         ("/destination/ip", json!("203.0.113.7")),

@@ -3,7 +3,7 @@
 use super::{exec, on, relays, report, reverse_shell, socket};
 use crate::{
     detect::{Delivery, Severity, Snapshot},
-    finding::Report,
+    finding::{Closed, Report},
     model::{
         Account, Cloud, Container, ContainerRuntime, Context, Direction, Endpoint, FileDigest, Pod, Posture, Text,
         Transport,
@@ -80,7 +80,7 @@ pub(super) fn known(mut incident: Snapshot) -> Report {
 }
 
 /// The largest report that there can be, all of whose text is `filling` over and over.
-pub(super) fn largest(filling: &[u8]) -> Report {
+pub(crate) fn largest(filling: &[u8]) -> Report {
     let huge = Text::from(filling.repeat(4096).as_slice());
     // The kernel keeps no more of it.
     let comm = Text::from(&huge.0[..15]);
@@ -134,7 +134,7 @@ pub(super) fn largest(filling: &[u8]) -> Report {
     }
 }
 
-fn incident_with_commands(socket: &crate::model::Socket) -> Snapshot {
+pub(super) fn incident_with_commands(socket: &crate::model::Socket) -> Snapshot {
     let mut execs = vec![exec(4321, &["bash", "-i"], on(socket, [true; 3]))];
     execs.extend((0..40).map(|at| exec(4400 + at, &["id"], on(socket, [true; 3]))));
     super::incident_of(execs, false)
@@ -146,7 +146,7 @@ pub(super) fn every_kind() -> Vec<Report> {
     let mut incidents = vec![
         reverse_shell(),
         incident_with_commands(&outbound),
-        super::incident_of(vec![exec(4321, &["bash"], on(&outbound, [true; 3]))], true),
+        super::ended(),
         super::incident_of(vec![exec(4321, &["python3"], on(&outbound, [true; 3]))], false),
         super::incident_of(
             vec![exec(4321, &["bash"], on(&socket(Direction::Inbound), [true; 3]))],
@@ -189,9 +189,15 @@ pub(super) fn every_kind() -> Vec<Report> {
     hostile.shell.executable.path = Some(Text::from(HOSTILE));
     hostile.shell.cwd = Some(Text::from(HOSTILE));
     incidents.extend([vsock, six, nameless, hostile]);
+    let mut closed = report(&super::ended());
+    closed.closed = Some(Closed {
+        unix_ns: 1_795_000_100_000_000_000,
+        reason: Some("a drill".into()),
+    });
     incidents
         .iter()
         .map(report)
         .chain(incidents.iter().cloned().map(known))
+        .chain([closed])
         .collect()
 }

@@ -15,6 +15,7 @@ mod scc;
 
 use serde_json::Value;
 
+pub(crate) use self::full::largest;
 use super::Report;
 use crate::{
     detect::{Delivery, Engine, Inspector, Settings, Severity, Snapshot},
@@ -153,6 +154,12 @@ fn incident_of(execs: Vec<Exec>, ended: bool) -> Snapshot {
 pub(crate) fn reverse_shell() -> Snapshot {
     let socket = socket(Direction::Outbound);
     incident_of(vec![exec(4321, &["bash", "-i"], on(&socket, [true; 3]))], false)
+}
+
+/// Twenty seconds long, without a command.
+pub(crate) fn ended() -> Snapshot {
+    let socket = socket(Direction::Outbound);
+    incident_of(vec![exec(4321, &["bash"], on(&socket, [true; 3]))], true)
 }
 
 fn losses() -> Losses {

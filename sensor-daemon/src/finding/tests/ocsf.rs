@@ -2,16 +2,16 @@ use serde_json::{Value, json};
 
 use super::{
     at, exec,
-    full::{known, largest},
+    full::{incident_with_commands, known},
     incident_of, on, report, reverse_shell, socket,
 };
 use crate::{
-    finding::{Report, finding_id, ocsf},
+    finding::{self, Closed, Report, finding_id, ocsf},
     model::{Direction, Text},
 };
 
 fn event(report: &Report) -> Value {
-    serde_json::to_value(ocsf(report)).unwrap()
+    ocsf(report)
 }
 
 #[test]
@@ -39,6 +39,13 @@ fn who_where_and_how_bad() {
         ("/evidences/0/src_endpoint/port", json!(51234)),
         ("/evidences/0/connection_info/direction_id", json!(2)),
         ("/cloud/account/uid", json!("demo")),
+        ("/cloud/zone", json!("europe-west1-b")),
+        ("/cloud/region", json!("europe-west1")),
+        ("/device/instance_uid", json!("4711")),
+        (
+            "/remediation/desc",
+            finding::scc(&report)["finding"]["nextSteps"].clone(),
+        ),
         ("/resources/0/type", json!("google.compute.Instance")),
         ("/observables/0/value", json!("203.0.113.7")),
         ("/device/hostname", json!("vm1")),
@@ -63,11 +70,25 @@ fn the_course_of_a_finding() {
     assert_eq!(at(&grown, "/evidences/1/process/cmd_line"), "id -u");
     // Who connected is the source.
     assert_eq!(at(&grown, "/evidences/0/src_endpoint/ip"), "203.0.113.7");
-    let ended = event(&report(&incident_of(vec![shell], true)));
+    let mut report = report(&incident_of(vec![shell], true));
+    let ended = event(&report);
+    // That it has ended is no judgement: nobody has looked at it yet.
     assert_eq!(
         (at(&ended, "/activity_id"), at(&ended, "/status_id")),
-        (&json!(3), &json!(99))
+        (&json!(2), &json!(1))
     );
+    assert_eq!(at(&ended, "/status_detail"), "ended: processes_ended");
+    assert_eq!(at(&ended, "/end_time"), &json!(1_795_000_024_321_u64));
+    report.closed = Some(Closed {
+        unix_ns: 0,
+        reason: Some("a drill".into()),
+    });
+    let closed = event(&report);
+    assert_eq!(
+        (at(&closed, "/activity_id"), at(&closed, "/status_id")),
+        (&json!(3), &json!(4))
+    );
+    assert_eq!(at(&closed, "/comment"), "a drill");
     assert_eq!(at(&ended, "/duration"), &json!(20_000));
     assert_eq!(at(&ended, "/finding_info/uid"), at(&grown, "/finding_info/uid"));
 }
@@ -100,13 +121,17 @@ fn no_cloud_is_named_but_one_that_is_known() {
 }
 
 #[test]
-fn of_the_commands_the_newest_are_shown() {
-    let event = event(&largest(b"\x01"));
+fn of_the_commands_the_first_and_the_newest_are_shown() {
+    let event = event(&known(incident_with_commands(&socket(Direction::Outbound))));
     let evidences = at(&event, "/evidences").as_array().unwrap();
     let commands: Vec<&Value> = evidences.iter().filter(|item| item["name"] == "command").collect();
-    assert!(!commands.is_empty());
+    assert!(commands.len() > 1);
     assert_eq!(commands.last().unwrap()["process"]["pid"], 4439);
+    assert_eq!(commands[0]["process"]["pid"], 4400);
     assert_eq!(at(&event, "/unmapped/commandsShown"), &json!(commands.len()));
+    let first = at(&event, "/unmapped/firstCommandsShown").as_u64().unwrap();
+    assert_eq!(commands[first as usize - 1]["process"]["pid"], 4400 + first - 1);
+    assert_eq!(at(&event, "/unmapped/commandsOmitted"), &json!(40 - commands.len()));
 }
 
 #[test]

@@ -1,9 +1,9 @@
 use serde_json::Value;
 
-use super::{exec, host, incident_of, on, relays, report, reverse_shell, socket};
+use super::{ended, exec, host, incident_of, on, relays, report, reverse_shell, socket};
 use crate::{
-    detect::Snapshot,
-    finding::{LINE_MAX, Report, finding_id, json, scc},
+    detect::{Link, Snapshot},
+    finding::{Closed, LINE_MAX, Report, finding_id, json, ocsf, scc},
     model::{Direction, Endpoint, Host, Losses, Text, Transport},
 };
 
@@ -30,25 +30,76 @@ fn golden_reverse_shell() {
         ring_full: 2,
         ..Losses::default()
     };
-    let line = serde_json::to_value(scc(&Report::new(incident, &host(), losses))).unwrap();
-    let expected: Value = serde_json::from_str(&include_str!("reverse_shell.json").replace("ID", &id)).unwrap();
+    let line = scc(&Report::new(incident, &host(), losses));
+    let expected: Value = serde_json::from_str(
+        &include_str!("reverse_shell.json")
+            .replace("ID", &id)
+            .replace("SHORT", &id[..12])
+            .replace("VERSION", crate::VERSION),
+    )
+    .unwrap();
     assert_eq!(line, expected);
 }
 
 #[test]
-fn an_ended_finding_says_how_long_it_was_and_why_it_ended() {
-    let socket = socket(Direction::Outbound);
-    let incident = incident_of(vec![exec(4321, &["bash"], on(&socket, [true; 3]))], true);
-    let line = written(&incident);
-    assert_eq!(line["finding"]["state"], "INACTIVE");
-    assert_eq!(line["finding"]["sourceProperties"]["durationSeconds"], 20.0);
-    assert_eq!(line["finding"]["sourceProperties"]["endReason"], "processes_ended");
+fn an_ended_finding_stays_active_and_says_when_and_why_it_ended() {
+    let line = written(&ended());
+    assert_eq!(line["finding"]["state"], "ACTIVE");
+    let properties = &line["finding"]["sourceProperties"];
+    assert_eq!(properties["endTime"], "2026-11-18T11:07:04.321Z");
+    assert_eq!(properties["durationSeconds"], 20.0);
+    assert_eq!(properties["endReason"], "processes_ended");
+    assert_eq!(
+        written(&reverse_shell())["finding"]["sourceProperties"].get("endTime"),
+        None
+    );
     assert_eq!(line["finding"]["eventTime"], "2026-11-18T11:07:04.321Z");
     let description = line["finding"]["description"].as_str().unwrap();
     assert!(
         description.ends_with("; it ended after 20 seconds, and no command was run through it."),
         "{description}"
     );
+}
+
+#[test]
+fn a_finding_that_somebody_closed_is_inactive() {
+    let mut report = report(&reverse_shell());
+    report.closed = Some(Closed {
+        unix_ns: 1_795_000_100_000_000_000,
+        reason: Some("a drill".into()),
+    });
+    let line = scc(&report);
+    assert_eq!(line["finding"]["state"], "INACTIVE");
+    assert_eq!(line["finding"]["sourceProperties"]["closeReason"], "a drill");
+    assert_eq!(line["finding"]["sourceProperties"]["closeTime"], "2026-11-18T11:08:20Z");
+}
+
+#[test]
+fn what_to_do_depends_on_how_sure_it_is_and_whether_it_goes_on() {
+    let steps = |report: &Report| scc(report)["finding"]["nextSteps"].as_str().unwrap().to_owned();
+    let active = steps(&report(&reverse_shell()));
+    assert!(
+        active.starts_with("1. Stop process 4321") && active.contains("Block 203.0.113.7."),
+        "{active}"
+    );
+    let over = steps(&report(&ended()));
+    assert!(!over.contains("4321") && over.contains("Block 203.0.113.7."), "{over}");
+    let mut unsure = reverse_shell();
+    unsure.link = Link::Held;
+    let unsure = steps(&report(&unsure));
+    assert!(unsure.starts_with("1. Find out whether python3 (pid 4300)"), "{unsure}");
+    assert!(!unsure.contains("Stop") && !unsure.contains("End process"), "{unsure}");
+}
+
+#[test]
+fn a_loopback_peer_is_no_indicator() {
+    let mut incident = reverse_shell();
+    incident.sockets[0].remote = Endpoint::Ip("127.0.0.1:4444".parse().unwrap());
+    let line = written(&incident);
+    assert_eq!(line["finding"].get("indicator"), None);
+    assert_eq!(line["finding"]["connections"][0]["destinationIp"], "127.0.0.1");
+    let event = ocsf(&report(&incident));
+    assert_eq!(event.get("observables"), None);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Where each format has what the tests of hostile bytes look for.
 
-use sensor_tests::suite::Format;
+use sensor_tests::{finding::has_ended, suite::Format};
 use serde_json::Value;
 
 /// Where things are in a line.
@@ -15,12 +15,12 @@ pub fn layout(format: Format) -> Layout {
     match format {
         Format::Scc => Layout {
             port: "/finding/connections/0/destinationPort",
-            over: |line| line["finding"]["state"] == "INACTIVE",
+            over: has_ended,
             environment: "/finding/processes/0/envVariables",
         },
         Format::Ocsf => Layout {
             port: "/evidences/0/dst_endpoint/port",
-            over: |line| line["activity_id"] == 3,
+            over: |line| line["end_time"].is_number(),
             environment: "/evidences/0/process/environment_variables",
         },
         Format::Ecs => Layout {

@@ -23,17 +23,24 @@ use serde_json::Value;
 use layout::{Layout, layout, state};
 use shell::Shell;
 
-/// The fields of an entry after `FINDING_`, all but the JSON, and in lower case the parameters of a syslog message.
-const FIELDS: [&str; 27] = [
+/// The fields of an entry after `FINDING_`, all but the JSON, and in lower case the members of a syslog message.
+const FIELDS: [&str; 35] = [
     "ID",
     "CATEGORY",
     "SEVERITY",
     "STATE",
     "UPDATE",
+    "START",
+    "END",
+    "END_REASON",
+    "CLOSE_REASON",
     "TECHNIQUE",
     "LINK",
+    "DIRECTION",
     "REMOTE_ADDRESS",
     "REMOTE_PORT",
+    "LOCAL_ADDRESS",
+    "LOCAL_PORT",
     "TRANSPORT",
     "BINARY",
     "SCRIPT",
@@ -52,6 +59,7 @@ const FIELDS: [&str; 27] = [
     "POD_NAME",
     "RESOURCE",
     "HOSTNAME",
+    "VERSION",
 ];
 
 /// What the sensor wrote to standard output, every line of it JSON.
