@@ -20,6 +20,9 @@ const PROCESSES_MAX: usize = 6;
 /// Most peers that a step names.
 const PEERS_MAX: usize = 4;
 
+/// What is only looked at where the peer is a loopback address.
+const NEAR: &str = "the peer is this host itself: find the tunnel";
+
 /// The steps in the order in which they are safe to take: evidence goes first when a process is ended.
 ///
 /// Where a general program holds both the connection and the shell ([`Link::Held`]), it may be at its ordinary work: an editor
@@ -54,7 +57,8 @@ pub(super) fn steps(report: &Report, processes: &[Process]) -> Vec<Step> {
         steps.push(Step::new("end the session", commands));
     }
     if !sure {
-        steps[quiet..].iter_mut().for_each(only_if_meant_ill);
+        let disturbing = steps[quiet..].iter_mut().filter(|step| step.what != NEAR);
+        disturbing.for_each(only_if_meant_ill);
     }
     steps
 }
@@ -79,11 +83,8 @@ fn only_if_meant_ill(step: &mut Step) {
 /// the 20th field after its name in `/proc/PID/stat`.
 fn on(targets: &[&Process]) -> Line {
     let mut words = line("on() { for q in").0;
-    words.extend(
-        targets
-            .iter()
-            .map(|process| format!("{}/{}", process.pid, process.start_ticks)),
-    );
+    let pairs = targets.iter();
+    words.extend(pairs.map(|process| format!("{}/{}", process.pid, process.start_ticks)));
     if let Some(last) = words.last_mut() {
         last.push(';');
     }
@@ -98,28 +99,24 @@ fn on(targets: &[&Process]) -> Line {
 fn evidence(report: &Report, live: bool) -> Option<Step> {
     let id = id(&report.id)?;
     let directory = format!("/root/finding-{}", beginning(id, 8));
-    let mut commands = vec![line(&format!("mkdir -m 700 {directory}; cd {directory}"))];
-    if live {
-        commands.push(line("on 'cp /proc/$p/exe $p.exe; ls -l /proc/$p/fd > $p.fd'"));
-        commands.push(line(
-            "on 'nsenter -t $p -n ss -tunapi > $p.sockets'; ps -eflww > processes",
-        ));
+    let (what, looks) = if live {
+        let descriptors = "on 'cp /proc/$p/exe $p.exe; ls -l /proc/$p/fd > $p.fd'";
+        let sockets = "on 'nsenter -t $p -n ss -tunapi > $p.sockets'; ps -eflww > processes";
+        ("collect evidence", vec![descriptors, sockets])
     } else {
-        commands.push(line("ss -tunapi > sockets; ps -eflww > processes"));
-    }
+        let sockets = "ss -tunapi > sockets; ps -eflww > processes";
+        ("it has ended: keep what there is", vec![sockets])
+    };
+    let mut commands = vec![line(&format!("mkdir -m 700 {directory}; cd {directory}"))];
+    commands.extend(looks.into_iter().map(line));
     let id = beginning(id, 12);
     commands.push(line(&format!(
         "sensor-daemon explain {id} --format html > finding.html"
     )));
-    let what = if live {
-        "collect evidence"
-    } else {
-        "it has ended: keep what there is"
-    };
     Some(Step::new(what, commands))
 }
 
-/// Has the commands that read the record say where it is. Where that can't be typed, there is nothing to copy.
+/// Adds the record's directory to the commands that read it. If the directory can't be typed, these commands are left out.
 pub(super) fn of_record(steps: &mut [Step], directory: &str) {
     let directory = word(directory);
     for step in steps {
@@ -163,23 +160,16 @@ fn snapshot(report: &Report, container: &Container) -> Option<Step> {
 fn isolate(report: &Report) -> Option<Step> {
     let pod = report.context.pod.as_ref()?;
     let (namespace, name) = (word(pod.namespace.as_deref()?)?, word(pod.name.as_deref()?)?);
-    let command = format!("kubectl -n {namespace} label pod {name} quarantine=true");
-    Some(Step::new(
-        "for a NetworkPolicy that isolates such pods",
-        vec![line(&command)],
-    ))
+    let command = line(&format!("kubectl -n {namespace} label pod {name} quarantine=true"));
+    Some(Step::new("for a NetworkPolicy that isolates such pods", vec![command]))
 }
 
 /// Cuts the peers off.
 fn block(report: &Report, live: bool) -> Vec<Step> {
-    let shell = &report.incident.shell;
-    let own_network = report
-        .context
-        .posture
-        .as_ref()
-        .map_or(shell.container.is_some(), |posture| {
-            posture.host_namespaces.iter().all(|name| name != "net")
-        });
+    let posture = report.context.posture.as_ref();
+    let own_network = posture.map_or(report.incident.shell.container.is_some(), |posture| {
+        posture.host_namespaces.iter().all(|name| name != "net")
+    });
     // The host's `ss` sees the sockets of its own network namespace only.
     let there = |command: &str| match (own_network, live) {
         (false, _) => Some(line(command)),
@@ -240,7 +230,7 @@ fn block(report: &Report, live: bool) -> Vec<Step> {
         steps.push(Step::new("cut the peer off", commands));
     }
     if !near.is_empty() {
-        steps.push(Step::new("the peer is this host itself: find the tunnel", near));
+        steps.push(Step::new(NEAR, near));
     }
     steps
 }

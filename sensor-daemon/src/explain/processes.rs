@@ -2,7 +2,7 @@
 
 use crate::{
     finding::{Report, describe, time, typed},
-    model::ProcessId,
+    model::{ProcessId, Text},
 };
 
 use super::story::{Process, Role, bounded};
@@ -27,11 +27,7 @@ pub(super) fn processes(report: &Report) -> Vec<Process> {
         let above = ancestors.get(at + 1).map(|parent| parent.process.pid);
         let relays = incident.relays.iter().any(|hop| hop.process == ancestor.process);
         let command = if ancestor.argv.is_empty() {
-            ancestor
-                .path
-                .as_ref()
-                .map(|path| path.for_terminal())
-                .unwrap_or_default()
+            path(&ancestor.path)
         } else {
             typed::command_line(&ancestor.argv, false)
         };
@@ -51,7 +47,7 @@ pub(super) fn processes(report: &Report) -> Vec<Process> {
         all.push(Process {
             role: Role::Relay,
             name: describe::name(&hop.program, &hop.comm),
-            command: bounded(&hop.path.as_ref().map(|path| path.for_terminal()).unwrap_or_default()),
+            command: bounded(&path(&hop.path)),
             ..process(hop.process, (hop.parent != 0).then_some(hop.parent))
         });
     }
@@ -63,6 +59,10 @@ pub(super) fn processes(report: &Report) -> Vec<Process> {
         ..process(shell.process, shell.parent().map(|parent| parent.process.pid))
     });
     in_order(all)
+}
+
+fn path(path: &Option<Text>) -> String {
+    path.as_ref().map(Text::for_terminal).unwrap_or_default()
 }
 
 /// Each under its parent. What has no known parent, or is its own, stands at the edge.

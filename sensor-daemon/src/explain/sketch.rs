@@ -17,6 +17,10 @@ const BELOW_SHOWN: usize = 5;
 /// Most rows of a chain.
 const CHAIN_ROWS: usize = 15;
 
+/// What stands before the last child and below it; the same for a child that others follow.
+const LAST: (&str, &str) = ("└ ", "  ");
+const ANOTHER: (&str, &str) = ("├ ", "│ ");
+
 const PEER: &str = "◆";
 const RELAY: &str = "○";
 const SHELL: &str = "●";
@@ -145,8 +149,7 @@ fn arrow(flow: Flow) -> &'static str {
 pub(super) fn tree(story: &Story, columns: usize) -> Vec<Vec<Span>> {
     let all = &story.processes;
     let mut rows = Vec::new();
-    let edges: Vec<usize> = (0..all.len()).filter(|&at| all[at].depth == 0).collect();
-    for at in edges {
+    for at in (0..all.len()).filter(|&at| all[at].depth == 0) {
         branch(all, at, "", "", columns, &mut rows);
     }
     rows
@@ -174,47 +177,28 @@ fn branch(all: &[Process], mut at: usize, first: &str, rest: &str, columns: usiz
     let room = columns
         .saturating_sub(first.chars().count().max(rest.chars().count() + 2))
         .max(20);
-    for (row, spans) in joined(line, " › ", room).into_iter().enumerate() {
-        let lead = if row == 0 {
-            first.to_owned()
-        } else {
-            format!("{rest}  ")
-        };
-        rows.push(std::iter::once((lead, "")).chain(spans).collect());
-    }
+    rows.extend(led(joined(line, " › ", room), first, &format!("{rest}  ")));
     let (leaves, forks): (Vec<usize>, Vec<usize>) = below.iter().partition(|&&child| children(all, child).is_empty());
     if !leaves.is_empty() {
-        let mark = if forks.is_empty() { "└ " } else { "├ " };
-        let items = leaves
-            .iter()
-            .map(|&leaf| process(&all[leaf], &mut user.clone()))
-            .collect();
-        for (row, spans) in joined(items, " + ", room).into_iter().enumerate() {
-            let lead = if row == 0 {
-                mark
-            } else if forks.is_empty() {
-                "  "
-            } else {
-                "│ "
-            };
-            rows.push(std::iter::once((format!("{rest}{lead}"), "")).chain(spans).collect());
-        }
+        let (mark, under) = if forks.is_empty() { LAST } else { ANOTHER };
+        let items = leaves.iter().map(|&leaf| process(&all[leaf], &mut user.clone()));
+        let below = joined(items.collect(), " + ", room);
+        rows.extend(led(below, &format!("{rest}{mark}"), &format!("{rest}{under}")));
     }
     for (nth, child) in forks.iter().enumerate() {
-        let (mark, under) = if nth + 1 == forks.len() {
-            ("└ ", "  ")
-        } else {
-            ("├ ", "│ ")
-        };
-        branch(
-            all,
-            *child,
-            &format!("{rest}{mark}"),
-            &format!("{rest}{under}"),
-            columns,
-            rows,
-        );
+        let (mark, under) = if nth + 1 == forks.len() { LAST } else { ANOTHER };
+        let (first, rest) = (format!("{rest}{mark}"), format!("{rest}{under}"));
+        branch(all, *child, &first, &rest, columns, rows);
     }
+}
+
+/// Rows with `first` before the first of them and `rest` before the others.
+fn led<'a>(rows: Vec<Vec<Span>>, first: &'a str, rest: &'a str) -> impl Iterator<Item = Vec<Span>> + 'a {
+    let leads = std::iter::once(first).chain(std::iter::repeat(rest));
+    rows.into_iter().zip(leads).map(|(mut row, lead)| {
+        row.insert(0, (lead.to_owned(), ""));
+        row
+    })
 }
 
 /// Those directly below: the list has parents before children, each with its depth.

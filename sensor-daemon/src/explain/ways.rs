@@ -3,14 +3,16 @@
 use crate::{
     detect::{Link, Technique},
     finding::{Report, describe, human, typed},
-    model::{Ancestor, Direction, Exec, Hop, Route, Socket, Text},
+    model::{Ancestor, Direction, Exec, Hop, ProcessId, Route, Socket, Text},
 };
 
 use super::story::{Flow, Node, Part, Way, bounded};
 
+/// What lies between a program and the commands that it runs.
+const RUNS: &str = "runs commands";
 const NAMES: [&str; 3] = ["stdin", "stdout", "stderr"];
 
-/// All of them: at most one for each stream and one for what a program runs.
+/// All ways: at most one for each stream, and one for what a program runs.
 pub(super) fn ways(report: &Report) -> Vec<Way> {
     let incident = &report.incident;
     let shell = || shell(&incident.shell);
@@ -29,12 +31,9 @@ pub(super) fn ways(report: &Report) -> Vec<Way> {
                 .socket()
                 .is_some_and(|other| other.inode == socket.inode)
         });
-        let streams = named(on);
-        ways.push(Way {
-            flow: flow(on),
-            nodes: vec![peer(socket, None), shell()],
-            streams,
-        });
+        let (streams, flow) = (named(on), flow(on));
+        let nodes = vec![peer(socket, None), shell()];
+        ways.push(Way { streams, flow, nodes });
     }
     let output = if incident.carried[1] { 1 } else { 2 };
     let out = [false, incident.carried[1], incident.carried[2]];
@@ -63,7 +62,7 @@ pub(super) fn ways(report: &Report) -> Vec<Way> {
         if incident.relays.is_empty() {
             nodes.extend(incident.shell.parent().map(runner));
         } else {
-            nodes.extend(incident.relays.iter().rev().map(|hop| relay(hop, "runs commands")));
+            nodes.extend(incident.relays.iter().rev().map(|hop| relay(hop, RUNS)));
         }
         nodes.push(shell());
         let (streams, flow) = (streams.to_owned(), Flow::In);
@@ -73,12 +72,8 @@ pub(super) fn ways(report: &Report) -> Vec<Way> {
 }
 
 fn named(on: [bool; 3]) -> String {
-    let names: Vec<&str> = NAMES
-        .iter()
-        .zip(on)
-        .filter(|(_, on)| *on)
-        .map(|(name, _)| *name)
-        .collect();
+    let names = NAMES.into_iter().zip(on);
+    let names: Vec<&str> = names.filter_map(|(name, on)| on.then_some(name)).collect();
     names.join(", ")
 }
 
@@ -91,23 +86,31 @@ fn flow(on: [bool; 3]) -> Flow {
 }
 
 fn shell(exec: &Exec) -> Node {
-    Node {
-        part: Part::Shell,
-        name: describe::name(&exec.program, &exec.comm),
-        pid: Some(exec.process.pid),
-        detail: bounded(&typed::command_line(&exec.argv, exec.argv_truncated)),
-        link: None,
-    }
+    let arguments = typed::command_line(&exec.argv, exec.argv_truncated);
+    let name = describe::name(&exec.program, &exec.comm);
+    node(Part::Shell, name, exec.process, &arguments, None)
 }
 
 /// A program that runs the commands.
 fn runner(parent: &Ancestor) -> Node {
+    let arguments = typed::command_line(&parent.argv, false);
+    let name = describe::name(&parent.program, &parent.comm);
+    node(Part::Relay, name, parent.process, &arguments, Some(RUNS))
+}
+
+fn relay(hop: &Hop, link: &str) -> Node {
+    let path = hop.path.as_ref().map(Text::for_terminal).unwrap_or_default();
+    let name = describe::name(&hop.program, &hop.comm);
+    node(Part::Relay, name, hop.process, &path, Some(link))
+}
+
+fn node(part: Part, name: String, process: ProcessId, detail: &str, link: Option<&str>) -> Node {
     Node {
-        part: Part::Relay,
-        name: describe::name(&parent.program, &parent.comm),
-        pid: Some(parent.process.pid),
-        detail: bounded(&typed::command_line(&parent.argv, false)),
-        link: Some(String::from("runs commands")),
+        part,
+        name,
+        pid: Some(process.pid),
+        detail: bounded(detail),
+        link: link.map(bounded),
     }
 }
 
@@ -148,14 +151,4 @@ fn carried(route: &Route, flow: Flow, shell: Node, streams: String) -> Way {
     }
     nodes.push(shell);
     Way { streams, flow, nodes }
-}
-
-fn relay(hop: &Hop, link: &str) -> Node {
-    Node {
-        part: Part::Relay,
-        name: describe::name(&hop.program, &hop.comm),
-        pid: Some(hop.process.pid),
-        detail: bounded(&hop.path.as_ref().map(|path| path.for_terminal()).unwrap_or_default()),
-        link: Some(bounded(link)),
-    }
 }
