@@ -35,12 +35,12 @@ struct Arguments {
 enum Task {
     /// Install what building and running need
     ///
-    /// That is a Rust compiler with its library sources (a rustup toolchain with rust-src, else Debian's rustc-web) and
-    /// bpf-linker, built against that compiler's LLVM and kept in the user's cache directory. Says what it installs and
-    /// why. Does nothing where nothing is missing. Where it can't install, it prints the commands that would.
+    /// Building takes a Rust compiler with its library sources (a rustup toolchain with rust-src, else Debian's rustc-web),
+    /// and bpf-linker, which is built against that compiler's LLVM and kept in the user's cache directory. Prints what it
+    /// installs and why. Where it can't install, it prints the commands that a person can run.
     Setup {
-        /// Also install what the end-to-end tests use: netcats, shells, interpreters, sshd, and the official parser of
-        /// Security Command Center findings
+        /// Also install what the end-to-end tests use: netcats, shells, interpreters, sshd, and the official parsers of
+        /// findings
         #[arg(long)]
         tests: bool,
     },
@@ -64,9 +64,9 @@ enum Task {
         #[arg(last = true, value_name = "ARGS")]
         arguments: Vec<OsString>,
     },
-    /// Prove the project: rustfmt, clippy, unit tests, end-to-end tests (as root)
+    /// Run all checks: rustfmt, clippy, imports, unit tests, end-to-end tests, two other kernels (as root)
     ///
-    /// Sets up first, with --tests. Stops at the first step that fails.
+    /// Runs `setup --tests` first. Stops at the first step that fails.
     Test {
         /// Run only the tests whose name contains this
         filter: Option<String>,
@@ -78,23 +78,23 @@ enum Task {
     /// Run the sensor on other kernels, each in a virtual machine
     ///
     /// Debian's 5.10, 6.1, 6.12, 6.18 and its newest, each booted in several ways, under KVM or else emulated (then all
-    /// of it takes up to 15 minutes). Installs QEMU if it is missing, and downloads kernels when they are first used. Needs
-    /// no root apart from that.
+    /// of it takes up to 15 minutes). Installs QEMU if it is missing, and downloads kernels when they are first used. Only
+    /// installing needs root.
     VmTest {
-        /// Run only these: the first numbers of a version that Debian has, or `newest`
+        /// Run only these versions: such as `6.12`, or `newest`
         #[arg(value_name = "VERSION")]
         versions: Vec<String>,
-        /// Run only the oldest and the newest kernel, and these as they are
+        /// Run only the oldest and the newest kernel, each booted in one way
         #[arg(long, conflicts_with = "versions")]
         short: bool,
-        /// Download the kernels again: Debian may have newer ones
+        /// Download the kernels again, in case Debian has newer ones
         #[arg(long)]
         refresh: bool,
     },
     /// Watch the sensor find a real reverse shell on loopback
     ///
-    /// Starts the sensor, opens a shell to a listener of its own, types into it, shows the finding grow, ends both.
-    /// Succeeds only if exactly that happened.
+    /// Starts the sensor and a listener, opens a shell to the listener, types commands into it, shows how the finding grows,
+    /// and ends both. Fails unless the shell answered and exactly one finding began, grew and ended.
     Demo,
     /// Measure what the sensor costs, against its budgets (up to 15 minutes, as root)
     ///

