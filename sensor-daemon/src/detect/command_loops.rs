@@ -1,7 +1,7 @@
 //! Command loops: programs that hold a connection and run what it delivers, such as a web shell or an agent.
 //!
 //! The problem: no shell is on the connection. A program reads it, runs a command, and sends back what that printed. A
-//! monitoring agent does the same with commands of its own.
+//! monitoring agent also runs commands beside a connection, but they are its own.
 //!
 //! The design: the first command that is run beside a connection has the connection's flow watched. Each later command is
 //! held against what the flow delivered since the command before it. A loop is known by its flow, since whoever runs the

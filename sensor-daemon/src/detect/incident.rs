@@ -1,5 +1,9 @@
-//! One incident: its sockets, processes and commands, and the snapshot of them. Every part is bounded. The engine
+//! One incident: its sockets, processes and commands, and the snapshot of them. Every part is bounded. [`super::incidents`]
 //! decides what happens to it.
+//!
+//! The *shell* is the program that is the strongest evidence; all others are commands. Example: `tar` on a connection
+//! opens the incident (MEDIUM, `tar` is the shell). Then `sh` executes on that connection: HIGH evidence, so `sh` becomes
+//! the shell, and `tar` becomes the first command. What follows without being stronger evidence is a command.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,10 @@
-//! The index of incidents: finds one by socket, by process, by deadline, by the time of its end. Keeps these
-//! indexes in step and within bounds; what happens to an incident is the engine's business.
+//! The index of incidents: finds one by socket, process, deadline or the time of its end. Owns these indexes and keeps them
+//! in step and within bounds; [`super::incidents`] decides what happens to an incident.
+//!
+//! Example: incident 3 has the sockets 77 and 78 and the processes 200 (its shell) and 100 (its parent, which holds 77).
+//! Both inode numbers lead to 3, both processes are tied to it, and one timer is set: the earlier of its next search for
+//! holders and its next snapshot. When it ends, processes and timer go; the sockets lead to it for ten minutes more, so
+//! that a new program on socket 77 begins the incident again instead of opening another one.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -108,14 +113,14 @@ impl Index {
         Some(pair.1)
     }
 
-    /// Notes that processes, which their incident has forgotten already, are no longer tied to it.
+    /// Unties processes that their incident has removed already.
     pub(super) fn untie_processes(&mut self, key: Key, processes: impl IntoIterator<Item = ProcessId>) {
         for process in processes {
             self.by_process.remove(&(process, key));
         }
     }
 
-    /// No socket leads to this incident any longer.
+    /// Removes the sockets that lead to this incident.
     fn invalidate_sockets(&mut self, key: Key) {
         let Some(incident) = self.incidents.get(&key) else {
             return;
@@ -180,7 +185,7 @@ impl Index {
         self.ended.push_back((now, key));
     }
 
-    /// An incident that ended too long ago, or before too many others, to be remembered further.
+    /// An incident that is to be evicted: it ended more than ten minutes ago, or more than 256 have ended since.
     pub(super) fn outdated(&mut self, now: BootTime) -> Option<Key> {
         while let Some(&(at, key)) = self.ended.front()
             && (self.ended.len() > ENDED_MAX || now.since(at) > ENDED_KEPT)
@@ -197,7 +202,7 @@ impl Index {
         None
     }
 
-    /// The open incident that has been still for longest, if there is no room for another one.
+    /// The open incident that was still for longest, if there is no room for another one.
     pub(super) fn surplus(&self) -> Option<Key> {
         if self.open < OPEN_MAX {
             return None;

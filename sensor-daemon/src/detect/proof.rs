@@ -19,7 +19,7 @@
 //! would be reported as LOW where that is asked for.
 //!
 //! Where no flow can be watched (512 are, the transport is not sampled, or the source denied the request), the suspect is
-//! looked at as often all the same: order may prove it.
+//! looked at as often: order may still prove it.
 
 use crate::model::{Exec, Flow, ProcessId, Socket};
 

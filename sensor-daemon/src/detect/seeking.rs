@@ -169,8 +169,7 @@ impl Seeker {
 
     /// Takes the looks that are due.
     pub(super) fn tick(&mut self, inspector: &dyn Inspector, incidents: &mut Incidents) {
-        while let Some(process) = self.prover.suspects.due(incidents.now()) {
-            self.prover.suspects.unschedule(process);
+        while let Some(process) = self.prover.suspects.take_due(incidents.now()) {
             self.look(process, Moment::Later, inspector, incidents);
         }
     }

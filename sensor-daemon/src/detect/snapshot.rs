@@ -279,7 +279,7 @@ pub struct Snapshot {
     pub relays: Vec<Hop>,
     /// The way from the socket to the shell's input, if others carry it.
     pub input_route: Option<Route>,
-    /// The way from the shell's output, or its errors if that goes nowhere, to the socket, likewise.
+    /// The way from the shell's output, or its errors if that goes nowhere, to the socket, if others carry it.
     pub output_route: Option<Route>,
     /// Every socket's peer is this host itself.
     pub loopback: bool,

@@ -126,9 +126,7 @@ impl Suspects {
             None => return false,
         };
         suspect.looks += 1;
-        let due = BootTime(now.0.saturating_add(wait.max(MILLISECOND)));
-        suspect.due = Some(due);
-        self.timers.insert((due, process));
+        self.set_timer(process, now.after(wait.max(MILLISECOND)));
         true
     }
 
@@ -139,31 +137,33 @@ impl Suspects {
         };
         match suspect.due {
             Some(scheduled) if scheduled <= due => return,
-            Some(scheduled) => {
-                self.timers.remove(&(scheduled, process));
-                suspect.looks -= 1;
-            }
+            // The scheduled look comes after this one.
+            Some(_) => suspect.looks -= 1,
             None => {}
         }
-        suspect.due = Some(due);
-        self.timers.insert((due, process));
+        self.set_timer(process, due);
     }
 
-    /// There is no next look, unless another one is scheduled.
-    pub(super) fn unschedule(&mut self, process: ProcessId) {
-        if let Some(suspect) = self.known.get_mut(&process)
-            && let Some(due) = suspect.due.take()
-        {
-            self.timers.remove(&(due, process));
+    fn set_timer(&mut self, process: ProcessId, due: BootTime) {
+        if let Some(suspect) = self.known.get_mut(&process) {
+            if let Some(before) = suspect.due.replace(due) {
+                self.timers.remove(&(before, process));
+            }
+            self.timers.insert((due, process));
         }
     }
 
-    /// A suspect whose next look is due.
-    pub(super) fn due(&self, now: BootTime) -> Option<ProcessId> {
-        self.timers
-            .first()
-            .filter(|(at, _)| *at <= now)
-            .map(|&(_, process)| process)
+    /// Takes a suspect whose next look is due.
+    pub(super) fn take_due(&mut self, now: BootTime) -> Option<ProcessId> {
+        let &(at, process) = self.timers.first()?;
+        if at > now {
+            return None;
+        }
+        self.timers.pop_first();
+        if let Some(suspect) = self.known.get_mut(&process) {
+            suspect.due = None;
+        }
+        Some(process)
     }
 
     pub(super) fn next_timer(&self) -> Option<BootTime> {

@@ -1,8 +1,11 @@
 //! Follows a stream from process to process until a network socket is found. Asks [`Inspector`] who holds the other end; takes
 //! nothing else from outside.
 //!
-//! Bounded: a machine's processes are connected with each other in many ways (a message bus with everybody), so a way of
-//! more than a few hops, or through a process with many of them, is no evidence of anything.
+//! Example: `sh` reads pipe 5. `tee` can write into pipe 5 and reads pipe 6. `nc` can write into pipe 6 and holds a connection:
+//! the route to the shell's input is tee, nc, connection.
+//!
+//! Bounded: a message bus connects every process with every other, so a route of more than a few hops, or through a process
+//! with many streams, is no evidence.
 
 use crate::model::{Descriptor, Holder, Hop, Onward, ProcessId, Route, Socket, Stream};
 

@@ -43,32 +43,15 @@ fn check(rows: &[Row]) {
 
 #[test]
 fn both_ways_through_a_dedicated_carrier() {
+    // What counts as a connection is shown row by row for shells that are on one themselves.
     check(&[
         ("bash -i", "p6 p5 p5", NC, "out tcp", "CRITICAL reverse_shell"),
-        ("bash -i", "p6 p5 p5", NC, "out tcp v6", "CRITICAL reverse_shell"),
-        ("bash -i", "p6 p5 p5", NC, "out udp", "CRITICAL reverse_shell"),
-        ("bash -i", "p6 p5 p5", NC, "out sctp", "CRITICAL reverse_shell"),
-        ("bash -i", "p6 p5 p5", NC, "out vsock", "CRITICAL reverse_shell"),
-        (
-            "bash -i",
-            "p6 p5 p5",
-            NC,
-            "out tcp connecting",
-            "CRITICAL reverse_shell",
-        ),
-        ("bash -i", "p6 p5 p5", NC, "out tcp loopback", "CRITICAL reverse_shell"),
-        ("bash -i", "p6 p5 p5", NC, "out tcp loopback6", "CRITICAL reverse_shell"),
-        ("sh", "p6 p5", NC, "out tcp", "CRITICAL reverse_shell"),
-        ("sh", "p6 x p5", NC, "out tcp", "CRITICAL reverse_shell"),
-        ("python3", "p6 p5", NC, "out tcp", "CRITICAL reverse_shell"),
-        ("busybox sh -i", "p6 p5", NC, "out tcp", "CRITICAL reverse_shell"),
+        ("sh", "p6 x p5", NC, "out tcp loopback", "CRITICAL reverse_shell"),
+        ("python3", "p6 p5", NC, "out udp", "CRITICAL reverse_shell"),
+        ("busybox sh -i", "p6 p5", NC, "out vsock", "CRITICAL reverse_shell"),
         ("sh", "p6 p5", NC, "in tcp", "HIGH bind_shell"),
-        ("sh", "p6 p5", NC, "in udp", "HIGH bind_shell"),
-        ("sh", "p6 p5", NC, "in vsock", "HIGH bind_shell"),
-        ("sh", "p6 p5", NC, "in tcp loopback", "HIGH bind_shell"),
         ("sh", "p6 p5", NC, "unknown tcp", "HIGH remote_shell"),
         ("sh", "p6 p5", NC, "listening tcp", "-"),
-        ("sh", "p6 p5", NC, "unconnected udp", "-"),
     ]);
 }
 
