@@ -10,31 +10,14 @@ use super::{
     specs::{DUPLICATE, ITERATOR, PROGRAMS},
 };
 
-/// Builds the model.
-///
-/// # Errors
-/// aya does not take it, which happens with no version known.
-pub(super) fn attach_types(btf: &Btf<'_>) -> Result<aya::Btf, aya::BtfError> {
-    aya::Btf::parse(&model(btf, &wanted()), aya::Endianness::default())
-}
-
-/// Kind and name of each type that a program is loaded with.
-fn wanted() -> Vec<(u32, String)> {
-    let tracepoints = PROGRAMS
-        .iter()
-        .map(|spec| (KIND_TYPEDEF, format!("btf_trace_{}", spec.tracepoint)));
-    let functions = [format!("bpf_iter_{ITERATOR}"), DUPLICATE.to_owned()].map(|name| (KIND_FUNC, name));
-    tracepoints.chain(functions).collect()
-}
-
-/// The model in BTF's own format.
-fn model(btf: &Btf<'_>, wanted: &[(u32, String)]) -> Vec<u8> {
+/// Builds the model in BTF's own format, for `aya::Btf::parse`.
+pub(super) fn attach_types(btf: &Btf<'_>) -> Vec<u8> {
     let mut strings = vec![0];
     let mut found = Vec::new();
-    for (kind, name) in wanted {
+    for (kind, name) in wanted() {
         // A type that this kernel lacks is missing in the model too, and aya says so.
-        if let Some(id) = btf.find(*kind, name) {
-            found.push((id, strings.len() as u32, *kind));
+        if let Some(id) = btf.find(kind, &name) {
+            found.push((id, strings.len() as u32, kind));
             strings.extend(name.bytes().chain([0]));
         }
     }
@@ -55,6 +38,15 @@ fn model(btf: &Btf<'_>, wanted: &[(u32, String)]) -> Vec<u8> {
         }
     }
     encode(&types, &strings)
+}
+
+/// Kind and name of each type that a program is loaded with.
+fn wanted() -> Vec<(u32, String)> {
+    let tracepoints = PROGRAMS
+        .iter()
+        .map(|spec| (KIND_TYPEDEF, format!("btf_trace_{}", spec.tracepoint)));
+    let functions = [format!("bpf_iter_{ITERATOR}"), DUPLICATE.to_owned()].map(|name| (KIND_FUNC, name));
+    tracepoints.chain(functions).collect()
 }
 
 /// Puts a header before the two sections.
@@ -83,12 +75,12 @@ mod tests {
     fn the_model_has_the_numbers_of_the_kernel() {
         let data = std::fs::read(VMLINUX).unwrap();
         let whole = Btf::parse(&data).unwrap();
-        let model = model(&whole, &wanted());
-        let model = Btf::parse(&model).unwrap();
+        let bytes = attach_types(&whole);
+        let model = Btf::parse(&bytes).unwrap();
         for (kind, name) in wanted() {
             assert_eq!(model.find(kind, &name), whole.find(kind, &name), "{name}");
         }
         assert!(model.find(KIND_TYPEDEF, "btf_trace_sched_process_exec").is_some());
-        assert!(attach_types(&whole).is_ok());
+        assert!(aya::Btf::parse(&bytes, aya::Endianness::default()).is_ok());
     }
 }

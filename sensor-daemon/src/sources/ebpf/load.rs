@@ -130,9 +130,10 @@ impl Loader {
         let btf = Btf::parse(&data)?;
         let offsets = btf.offsets()?;
         let enums = [btf.enumerator("pids_cgrp_id"), btf.enumerator("memory_cgrp_id")];
-        let types = attach_types(&btf).map_err(EbpfError::from)?;
+        let types = attach_types(&btf);
         drop(btf);
         drop(data);
+        let types = aya::Btf::parse(&types, aya::Endianness::default()).map_err(EbpfError::from)?;
 
         let log_level = if options.kernel_log {
             aya_log::Level::Trace as u8

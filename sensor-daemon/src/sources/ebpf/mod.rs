@@ -9,8 +9,6 @@
 
 mod attach_types;
 pub mod btf;
-#[cfg(test)]
-mod calls;
 pub mod decode;
 pub mod descriptors;
 mod load;
@@ -18,6 +16,8 @@ pub mod missed;
 mod source;
 mod specs;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 pub use self::{
