@@ -57,9 +57,11 @@ pub(super) fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         min_severity = header.min_severity,
         "replaying {name}"
     );
+    let mut reports = Reports::new(header.host.clone(), enrichment.arguments, enrichment.fixed());
+    reports.coverage = header.coverage;
     let mut replay = Replay {
         engine: Engine::new(settings),
-        reports: Reports::new(header.host.clone(), enrichment.arguments, enrichment.fixed()),
+        reports,
         encoding: reporting::for_stdout(format),
         world: RecordedWorld::default(),
         losses: Losses::default(),

@@ -30,6 +30,7 @@ pub fn ecs(report: &Report) -> Value {
         incident,
         host,
         losses: _,
+        coverage: _,
         context,
         closed: _,
     } = report;

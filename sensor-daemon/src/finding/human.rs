@@ -31,6 +31,7 @@ pub fn human(report: &Report, colour: bool) -> String {
         incident,
         host,
         losses,
+        coverage: _,
         context,
         closed: _,
     } = report;

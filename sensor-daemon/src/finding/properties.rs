@@ -22,6 +22,7 @@ pub(super) fn of(report: &Report) -> Value {
         incident,
         host,
         losses,
+        coverage,
         context,
         closed,
     } = report;
@@ -86,6 +87,8 @@ pub(super) fn of(report: &Report) -> Value {
         },
         "sensorVersion": crate::VERSION,
         "losses": losses,
+        // What the source of the observations could see.
+        "coverage": coverage,
     })
 }
 

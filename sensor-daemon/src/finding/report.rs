@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     detect::Snapshot,
-    model::{Context, Host, Losses, Text, secrets::mask_arguments},
+    model::{Context, Coverage, Host, Losses, Text, secrets::mask_arguments},
 };
 
 use super::id::finding_id;
@@ -21,6 +21,9 @@ pub struct Report {
     pub host: Host,
     /// What the sensor had lost by then.
     pub losses: Losses,
+    /// What the source of the observations could see, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<Coverage>,
     /// What else is known of it.
     #[serde(default)]
     pub context: Context,
@@ -49,6 +52,7 @@ impl Report {
             incident,
             host: host.clone(),
             losses,
+            coverage: None,
             context: Context::default(),
             closed: None,
         }

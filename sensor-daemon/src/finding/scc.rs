@@ -31,6 +31,7 @@ pub fn scc(report: &Report) -> Value {
         incident,
         host,
         losses: _,
+        coverage: _,
         context,
         closed,
     } = report;

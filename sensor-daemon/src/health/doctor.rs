@@ -6,9 +6,9 @@ use std::{fmt, fs};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::{
-    model::Text,
+    model::{Coverage, Text},
     procfs, programs,
-    sources::ebpf::{self, LoadError, LoadOptions, OPTIONAL, PROGRAMS},
+    sources::ebpf::{self, LoadError, LoadOptions, OPTIONAL, PROGRAMS, STREAM_MOVED, WIRE},
 };
 
 /// How bad it is that something is missing.
@@ -110,16 +110,21 @@ pub fn examine() -> Vec<Check> {
                 let name = format!("program {}", spec.name);
                 checks.push(match opened.load(spec) {
                     Ok(()) => Check::ok(name, "the kernel's verifier takes it"),
-                    Err(error) => Check::missing(name, error.to_string(), spec.without, LOAD_REMEDY),
+                    Err(error) => Check::missing(name, error.to_string(), spec.without, remedy(&error)),
                 });
             }
+            let mut loaded = Vec::new();
             for spec in &OPTIONAL {
                 let name = format!("program {}", spec.name);
                 checks.push(match opened.load_optional(spec) {
-                    Ok(()) => Check::ok(name, "the kernel's verifier takes it"),
+                    Ok(()) => {
+                        loaded.push(spec.name);
+                        Check::ok(name, "the kernel's verifier takes it")
+                    }
                     Err(error) => Check::degraded(name, error, spec.without, OPTIONAL_REMEDY),
                 });
             }
+            checks.push(coverage(ebpf::coverage(loaded.contains(&STREAM_MOVED.name), loaded.contains(&WIRE.name))));
         }
         Err(error @ (LoadError::NoBtf(_) | LoadError::Btf(_))) => checks.push(Check::missing(
             "kernel types (BTF)",
@@ -131,10 +136,34 @@ pub fn examine() -> Vec<Check> {
             "ring buffer and maps",
             error.to_string(),
             "the sensor can't receive events and does not start",
-            LOAD_REMEDY,
+            remedy(&error),
         )),
     }
     checks
+}
+
+/// What to do about a kernel side that does not load.
+fn remedy(error: &LoadError) -> &'static str {
+    if error.is_descriptor_limit() {
+        "allow the sensor to open 64 files or more (ulimit -n, systemd: LimitNOFILE=)"
+    } else {
+        LOAD_REMEDY
+    }
+}
+
+/// What the sensor can see here.
+fn coverage(coverage: Coverage) -> Check {
+    let (seen, unseen): (Vec<_>, Vec<_>) = coverage.senses().into_iter().partition(|(_, has)| *has);
+    let names = |senses: Vec<(&str, bool)>| senses.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
+    if unseen.is_empty() {
+        return Check::ok("coverage", names(seen));
+    }
+    Check::degraded(
+        "coverage",
+        format!("{}; not {}", names(seen), names(unseen)),
+        "a takeover that shows in nothing else is not found; each finding says what could be seen",
+        "mend what is missing above",
+    )
 }
 
 const LOAD_REMEDY: &str = "first mend what is missing above; in a container also allow the bpf system call (seccomp); if \
@@ -257,11 +286,11 @@ fn pid_namespace() -> Check {
             "process ids in findings are the host's, and details that /proc gives of processes are left out",
             "share the host's (docker: --pid=host, Kubernetes: hostPID: true)",
         ),
-        Err(error) => Check::degraded(
-            "PID namespace",
+        Err(error) => Check::missing(
+            "/proc",
             format!("/proc/self/ns/pid can't be read: {error}"),
-            "details that /proc gives of processes are left out",
-            "mount /proc",
+            "the self-test at start can't execute its program, and the sensor does not start",
+            "mount /proc (mount -t proc proc /proc)",
         ),
     }
 }
@@ -296,4 +325,25 @@ pub fn lines(checks: &[Check], only_bad: bool) -> String {
         .filter(|check| !only_bad || check.verdict != Verdict::Ok)
         .map(|check| Text::from(check.to_string().as_str()).for_terminal() + "\n")
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_limit_of_open_files_is_not_taken_for_a_forbidden_call() {
+        let failed = |number| remedy(&LoadError::NoBtf(io::Error::from_raw_os_error(number)));
+        assert!(failed(libc::EMFILE).contains("ulimit -n"));
+        assert!(failed(libc::EPERM).contains("seccomp"));
+    }
+
+    #[test]
+    fn what_can_not_be_seen_is_said() {
+        let check = coverage(ebpf::coverage(true, false));
+        assert_eq!(check.verdict, Verdict::Degraded);
+        assert!(check.found.contains("not deliveries"), "{}", check.found);
+    }
 }

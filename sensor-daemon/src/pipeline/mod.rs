@@ -113,8 +113,9 @@ pub struct Pipeline<S, O> {
 impl<S: Events + Probe + Control, O: Output> Pipeline<S, O> {
     /// A pipeline from `source` to `output` that has seen nothing.
     #[must_use]
-    pub fn new(settings: Settings, reports: Reports, source: S, output: O) -> Self {
+    pub fn new(settings: Settings, mut reports: Reports, source: S, output: O) -> Self {
         let coverage = source.coverage();
+        reports.coverage = Some(coverage);
         Self {
             engine: Engine::new(settings),
             reports,
@@ -145,7 +146,7 @@ impl<S: Events + Probe + Control, O: Output> Pipeline<S, O> {
     /// # Errors
     /// The file exists already or can't be made.
     pub fn record(&mut self, path: &Path, min_severity: Severity) -> anyhow::Result<()> {
-        let recorder = Recorder::create(path, self.host(), min_severity).with_context(|| {
+        let recorder = Recorder::create(path, self.host(), self.coverage, min_severity).with_context(|| {
             format!(
                 "the recording {} can't be made (it must not exist, so that no other file is overwritten)",
                 path.display()

@@ -5,13 +5,15 @@ use crate::{
     detect::Snapshot,
     enrich::Contexts,
     finding::{Arguments, Report},
-    model::{Host, Losses},
+    model::{Coverage, Host, Losses},
 };
 
 /// Makes incidents into reports.
 pub struct Reports {
     /// The machine that is watched.
     pub host: Host,
+    /// What the source of the observations can see, if that is known.
+    pub coverage: Option<Coverage>,
     /// What reports show of arguments.
     arguments: Arguments,
     /// What is known beside the evidence.
@@ -24,6 +26,7 @@ impl Reports {
     pub fn new(host: Host, arguments: Arguments, contexts: Contexts) -> Self {
         Self {
             host,
+            coverage: None,
             arguments,
             contexts,
         }
@@ -33,6 +36,7 @@ impl Reports {
     pub fn report(&mut self, snapshot: Snapshot, losses: Losses) -> Report {
         let mut report = Report::new(snapshot, &self.host, losses);
         report.show_arguments(self.arguments);
+        report.coverage = self.coverage;
         self.contexts.add(&mut report);
         report
     }

@@ -192,7 +192,7 @@ fn a_shell_on_a_connection_is_one_finding_from_its_start_to_its_end() {
         (State::Active, State::Inactive)
     );
     assert!(reports.iter().all(|report| report.id == first.id));
-    assert_eq!(first.losses.ring_full, 7);
+    assert_eq!((first.coverage, first.losses.ring_full), (Some(COVERAGE), 7));
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub(super) fn of(report: &Report) -> Vec<Field> {
         incident,
         host,
         losses: _,
+        coverage: _,
         context,
         closed,
     } = report;

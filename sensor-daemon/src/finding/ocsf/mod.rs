@@ -36,6 +36,7 @@ pub fn ocsf(report: &Report) -> Value {
         incident,
         host,
         losses: _,
+        coverage: _,
         context,
         closed,
     } = report;

@@ -65,6 +65,20 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 impl LoadError {
+    /// Whether the sensor may not open as many files as it needs.
+    #[must_use]
+    pub fn is_descriptor_limit(&self) -> bool {
+        let mut source: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = source {
+            let number = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+            if number == Some(libc::EMFILE) {
+                return true;
+            }
+            source = error.source();
+        }
+        false
+    }
+
     fn program(spec: &ProgramSpec, source: ProgramError) -> Self {
         let reason = match &source {
             ProgramError::LoadError { io_error, .. } => io_error.to_string(),

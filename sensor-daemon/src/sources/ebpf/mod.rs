@@ -22,6 +22,6 @@ pub mod wire;
 
 pub use self::{
     load::{LoadError, LoadOptions, Loader, Opened},
-    source::Attached,
-    specs::{OPTIONAL, OptionalSpec, PROGRAMS, ProgramSpec},
+    source::{Attached, coverage},
+    specs::{OPTIONAL, OptionalSpec, PROGRAMS, ProgramSpec, STREAM_MOVED, WIRE},
 };

@@ -73,6 +73,19 @@ pub struct Attached {
     _stages: ProgramArray<MapData>,
 }
 
+/// What the kernel side can see, given whether the programs `stream_moved` and `wire` are loaded.
+pub fn coverage(stream_moved: bool, wire: bool) -> Coverage {
+    Coverage {
+        // Without the programs that see these nothing is attached.
+        execs: true,
+        exits: true,
+        connects: true,
+        moved_streams: stream_moved,
+        deliveries: wire,
+        process_numbers: procfs::sees_host_process_ids().unwrap_or(false),
+    }
+}
+
 impl Attached {
     /// Loads and attaches the programs. Has to be called within a tokio runtime.
     ///
@@ -87,15 +100,7 @@ impl Attached {
             events: unsafe { AsyncFd::register(events) }.map_err(|error| LoadError::Wait(error.into()))?,
             counters: take(ebpf, "COUNTERS")?,
             missed: loaded.missed,
-            coverage: Coverage {
-                // Without the programs that see these nothing is attached.
-                execs: true,
-                exits: true,
-                connects: true,
-                moved_streams: loaded.stream_moved,
-                deliveries: loaded.wire,
-                process_numbers: procfs::sees_host_process_ids().unwrap_or(false),
-            },
+            coverage: coverage(loaded.stream_moved, loaded.wire),
             progress: Progress::default(),
             tables: Tables::take(ebpf)?,
             wire: Wire::new(loaded.wire, take(ebpf, "SAMPLES")?),

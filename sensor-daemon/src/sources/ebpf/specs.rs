@@ -77,13 +77,13 @@ pub(super) const OPEN_FILES: OptionalSpec = OptionalSpec {
 };
 
 /// Samples what watched connections deliver.
-pub(super) const WIRE: OptionalSpec = OptionalSpec {
+pub const WIRE: OptionalSpec = OptionalSpec {
     name: "wire",
     without: "commands that a program receives and runs by itself count as LOW, since nothing shows that they were received",
 };
 
 /// Reports that a process makes an open file one of its standard streams.
-pub(super) const STREAM_MOVED: OptionalSpec = OptionalSpec {
+pub const STREAM_MOVED: OptionalSpec = OptionalSpec {
     name: "stream_moved",
     without: "a running program that puts a connection on its own streams is seen when it runs a command, else by a look at \
               all processes every five seconds, up to a minute where that takes long",

@@ -23,7 +23,7 @@ pub use self::{
 };
 use crate::{
     detect::{Delivery, Engine, Inspector, Request, Snapshot},
-    model::{BootTime, Flow, Holder, Host, Losses, Observation, ProcessId, Stream},
+    model::{BootTime, Coverage, Flow, Holder, Host, Losses, Observation, ProcessId, Stream},
 };
 
 /// Version of the format that is written, and the only one that is read.
@@ -45,6 +45,9 @@ pub struct Header {
     pub min_severity: String,
     /// The machine that was watched.
     pub host: Host,
+    /// What the source could see, since recordings say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<Coverage>,
 }
 
 /// Something that happens to the engine.

@@ -87,6 +87,7 @@ impl<R: BufRead> Reader<R> {
                 sensor: String::new(),
                 min_severity: String::new(),
                 host: crate::model::Host::default(),
+                coverage: None,
             },
             line: 0,
             next: None,

@@ -14,7 +14,7 @@ use tracing::warn;
 use super::{Header, Line, Turn, VERSION};
 use crate::{
     detect::{Delivery, Engine, Inspector, Severity},
-    model::{BootTime, Flow, Holder, Host, Losses, ProcessId, Stream, Text},
+    model::{BootTime, Coverage, Flow, Holder, Host, Losses, ProcessId, Stream, Text},
 };
 
 /// A recording that is being written.
@@ -33,13 +33,19 @@ impl Recorder {
     ///
     /// # Errors
     /// The file exists, or can't be made or written.
-    pub fn create(path: &Path, host: &Host, min_severity: Severity) -> io::Result<Self> {
+    pub fn create(path: &Path, host: &Host, coverage: Coverage, min_severity: Severity) -> io::Result<Self> {
         let file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        Self::into(path, Box::new(BufWriter::new(file)), host, min_severity)
+        Self::into(path, Box::new(BufWriter::new(file)), host, Some(coverage), min_severity)
     }
 
     /// Records into `out`; `path` is what warnings call it.
-    pub(super) fn into(path: &Path, out: Box<dyn Write>, host: &Host, min_severity: Severity) -> io::Result<Self> {
+    pub(super) fn into(
+        path: &Path,
+        out: Box<dyn Write>,
+        host: &Host,
+        coverage: Option<Coverage>,
+        min_severity: Severity,
+    ) -> io::Result<Self> {
         let recorder = Self {
             path: path.to_owned(),
             out: RefCell::new(Some(out)),
@@ -51,6 +57,7 @@ impl Recorder {
             sensor: env!("CARGO_PKG_VERSION").into(),
             min_severity: min_severity.name().to_ascii_lowercase(),
             host: host.clone(),
+            coverage,
         };
         recorder.try_put(&header)?;
         recorder.try_flush()?;

@@ -195,7 +195,7 @@ pub(super) fn recorded(seed: u64, turns: usize, min_severity: Severity) -> (Vec<
     let random = Random::new(seed);
     let shared = Shared::default();
     let mut host = host();
-    let recorder = Recorder::into(Path::new("test"), Box::new(shared.clone()), &host, min_severity).unwrap();
+    let recorder = Recorder::into(Path::new("test"), Box::new(shared.clone()), &host, None, min_severity).unwrap();
     let mut engine = Engine::new(settings(min_severity));
     let mut losses = Losses::default();
     let (mut now, mut lines) = (0, Vec::new());

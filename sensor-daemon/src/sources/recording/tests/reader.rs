@@ -169,7 +169,7 @@ fn a_line_without_end_is_not_read_to_its_end() {
 fn the_file_is_new_and_its_owners_only() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("recording");
-    let create = |path| Recorder::create(path, &host(), Severity::Medium);
+    let create = |path| Recorder::create(path, &host(), crate::model::Coverage::default(), Severity::Medium);
     drop(create(&path).unwrap());
     let mode = fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -203,7 +203,14 @@ fn a_full_disk_ends_the_recording_only() {
     }
     let refused = std::rc::Rc::default();
     let full = Full(false, std::rc::Rc::clone(&refused));
-    let recorder = Recorder::into(std::path::Path::new("test"), Box::new(full), &host(), Severity::Low).unwrap();
+    let recorder = Recorder::into(
+        std::path::Path::new("test"),
+        Box::new(full),
+        &host(),
+        None,
+        Severity::Low,
+    )
+    .unwrap();
     let engine = Engine::new(Settings::default());
     for now in 0..5 {
         recorder.turn(&Turn::Tick(BootTime(now)), &engine);
