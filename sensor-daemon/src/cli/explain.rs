@@ -70,7 +70,7 @@ fn candidates(reader: &Reader, report: &Report) -> anyhow::Result<Vec<Report>> {
     for socket in &report.incident.sockets {
         if let Endpoint::Ip(peer) = socket.remote {
             filters.push(Filter {
-                peer: Some(peer.ip().to_string()),
+                peer: Some(peer.ip().into()),
                 limit: Some(CANDIDATES_MAX),
                 ..Filter::default()
             });

@@ -8,16 +8,10 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-use super::{
-    colour,
-    reporting::MinSeverity,
-    stored::{self, moment},
-    table::Table,
-};
+use super::{colour, reporting::MinSeverity, stored, table::Table};
 use crate::{
-    detect::State,
     finding::{Encoding, Report},
-    store::{Filter, Stored},
+    store::{Filter, Peer, Standing, Stored},
 };
 
 /// Time between two looks for new states.
@@ -30,11 +24,12 @@ const BATCH: usize = 256;
 pub(super) struct Arguments {
     #[command(flatten)]
     store: stored::Options,
-    /// Only findings that changed since then: 90s, 15m, 2h, 7d (ago), or a time such as 2026-01-31T09:00:00Z
-    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    /// Only findings that changed since then: 15m, 2h, 7d (ago), a date (2026-01-31), or a time such as 2026-01-31T09:00:00Z.
+    /// Dates, and times without a zone, are in UTC
+    #[arg(long, value_name = "WHEN", value_parser = stored::since)]
     since: Option<i64>,
-    /// Only findings that changed no later than then
-    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    /// Only findings that changed no later than then; for a date, by its end
+    #[arg(long, value_name = "WHEN", value_parser = stored::until)]
     until: Option<i64>,
     /// Only findings of this severity or a higher one
     #[arg(long, value_enum)]
@@ -42,10 +37,11 @@ pub(super) struct Arguments {
     /// Only findings in containers whose id or name holds this
     #[arg(long, value_name = "TEXT")]
     container: Option<String>,
-    /// Only findings with a connection to this address
-    #[arg(long, value_name = "ADDRESS")]
-    peer: Option<String>,
-    /// Only findings that go on, or that are over
+    /// Only findings with a connection to this peer: an address (203.0.113.7), one with a port (203.0.113.7:4444, [::1]:22), or
+    /// a network (203.0.113.0/24)
+    #[arg(long, value_name = "PEER")]
+    peer: Option<Peer>,
+    /// Only findings that have come so far
     #[arg(long, value_enum)]
     state: Option<StateName>,
     /// So many findings at most, the newest
@@ -61,8 +57,12 @@ pub(super) struct Arguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum StateName {
-    Active,
-    Inactive,
+    /// The takeover goes on
+    Open,
+    /// The takeover has ended, and nobody has closed the finding
+    Ended,
+    /// Somebody has closed the finding: `sensor-daemon close`
+    Closed,
 }
 
 /// How findings are written.
@@ -87,10 +87,11 @@ pub(super) fn findings(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         until: arguments.until,
         min_severity: arguments.severity.map(Into::into),
         container: arguments.container.clone(),
-        peer: arguments.peer.clone(),
-        state: arguments.state.map(|state| match state {
-            StateName::Active => State::Active,
-            StateName::Inactive => State::Inactive,
+        peer: arguments.peer,
+        standing: arguments.state.map(|state| match state {
+            StateName::Open => Standing::Open,
+            StateName::Ended => Standing::Ended,
+            StateName::Closed => Standing::Closed,
         }),
         limit: arguments.limit,
     };
@@ -113,16 +114,16 @@ pub(super) fn findings(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             return Ok(());
         }
         loop {
-            let new = reader.after(last, BATCH)?;
-            let whole = new.len() == BATCH;
-            for Stored { seq, report } in new {
-                last = seq;
+            let (new, next) = reader.after(last, BATCH)?;
+            let is_more = next > last;
+            last = next;
+            for Stored { report, .. } in new {
                 if filter.lets_through(&report) {
                     out.write_all(write(&report).as_bytes())?;
                 }
             }
             out.flush()?;
-            if !whole {
+            if !is_more {
                 std::thread::sleep(FOLLOW_EVERY);
             }
         }

@@ -2,6 +2,7 @@
 //! documentation.
 
 mod check_config;
+mod close;
 mod completions;
 mod delivery;
 mod doctor;
@@ -98,11 +99,20 @@ Examples:
     /// the last change. The first column is the beginning of the id; give it to `explain`.
     #[command(after_help = "\
 Examples:
-  sensor-daemon findings --state active
+  sensor-daemon findings --state open
   sensor-daemon findings --since 2h --severity high
   sensor-daemon findings --peer 203.0.113.7 --format json | jq -r .finding.description
   sensor-daemon findings --follow")]
     Findings(findings::Arguments),
+    /// Close a finding that is dealt with: its state becomes INACTIVE, and every output gets that
+    ///
+    /// A takeover that has merely ended stays ACTIVE until somebody closes the finding. A closed finding whose takeover goes on
+    /// stays closed, unless its severity rises: then it is reopened. Works while the sensor runs or when it does not.
+    #[command(after_help = "\
+Examples:
+  sensor-daemon close 3f2a91c0 --reason 'Penetration test, ticket 4711'
+  sensor-daemon findings --state closed")]
+    Close(close::Arguments),
     /// Show for each output whether it takes findings, how many wait for it, and why
     ///
     /// Reads the sensor's record, as `findings` does. WAITING counts the states of findings that the output has not taken yet. The
@@ -184,6 +194,7 @@ pub fn main() -> ExitCode {
         Command::Record(arguments) => record::record(&arguments, cli.verbose >= 2),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Findings(arguments) => findings::findings(&arguments),
+        Command::Close(arguments) => close::close(&arguments),
         Command::Outputs(arguments) => outputs::outputs(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),

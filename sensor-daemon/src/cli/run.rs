@@ -199,11 +199,11 @@ async fn self_test(pipeline: &mut Live) -> anyhow::Result<()> {
 }
 
 async fn finish(pipeline: Live, failure: Option<io::Error>) -> anyhow::Result<ExitCode> {
+    let (open, losses, outputs) = pipeline.finish();
+    outputs.finish(FLUSH_WAIT_MAX).await;
     if let Some(why) = failure {
         bail!("standard output can't be written to any more ({why}), so no finding would be read: the sensor ends");
     }
-    let (open, losses, outputs) = pipeline.finish();
-    outputs.finish(FLUSH_WAIT_MAX).await;
     info!(open_findings = open, ?losses, "stopped");
     Ok(ExitCode::SUCCESS)
 }

@@ -4,7 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{
+    Span, Timestamp,
+    civil::{Date, DateTime, Time},
+    tz::TimeZone,
+};
 
 use crate::{
     config,
@@ -44,7 +48,11 @@ impl Options {
         Ok(Reader::open(&self.directory()?.join(store::FILE))?)
     }
 
-    fn directory(&self) -> anyhow::Result<PathBuf> {
+    /// The directory of the record.
+    ///
+    /// # Errors
+    /// The configuration file, which may name it, can't be read or is wrong.
+    pub(super) fn directory(&self) -> anyhow::Result<PathBuf> {
         if let Some(directory) = &self.state_directory {
             return Ok(directory.clone());
         }
@@ -54,36 +62,47 @@ impl Options {
     }
 }
 
-/// A moment as it is written on the command line, in nanoseconds of Unix time: `90s`, `15m`, `2h`, `7d` ago, or RFC 3339.
+/// The moment from which on findings are asked for, in nanoseconds of Unix time. A date is its beginning.
 ///
 /// # Errors
-/// It is neither; the text says what would be.
-pub(super) fn moment(text: &str) -> Result<i64, String> {
-    let time = ago(text).map_or_else(
-        || text.parse::<Timestamp>().ok(),
-        |span| Timestamp::now().checked_sub(span).ok(),
-    );
-    time.and_then(|time| i64::try_from(time.as_nanosecond()).ok())
-        .ok_or_else(|| "write how long ago (90s, 15m, 2h, 7d), or a time such as 2026-01-31T09:00:00Z".to_owned())
+/// The text is no moment; the error says how to write one.
+pub(super) fn since(text: &str) -> Result<i64, String> {
+    moment(text, Time::MIN)
 }
 
-fn ago(text: &str) -> Option<SignedDuration> {
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if !number.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        _ => return None,
+/// The moment up to which findings are asked for. A date is its end.
+///
+/// # Errors
+/// The text is no moment; the error says how to write one.
+pub(super) fn until(text: &str) -> Result<i64, String> {
+    moment(text, Time::MAX)
+}
+
+fn moment(text: &str, time_of_date: Time) -> Result<i64, String> {
+    let in_utc = |time: DateTime| time.to_zoned(TimeZone::UTC).ok().map(|time| time.timestamp());
+    let ago = |span: Span| {
+        let now = Timestamp::now().to_zoned(TimeZone::UTC);
+        now.checked_sub(span.abs()).ok().map(|time| time.timestamp())
     };
-    number
-        .parse::<i64>()
-        .ok()?
-        .checked_mul(seconds)
-        .map(SignedDuration::from_secs)
+    // Jiff reads a date in a text with a time as well.
+    let date = || {
+        text.parse::<Date>()
+            .ok()
+            .filter(|_| !text.contains([':', 'T', 't', ' ']))
+    };
+    let time = if let Ok(time) = text.parse::<Timestamp>() {
+        Some(time)
+    } else if let Some(date) = date() {
+        in_utc(date.to_datetime(time_of_date))
+    } else if let Ok(time) = text.parse::<DateTime>() {
+        in_utc(time)
+    } else {
+        text.parse::<Span>().ok().and_then(ago)
+    };
+    time.and_then(|time| i64::try_from(time.as_nanosecond()).ok())
+        .ok_or_else(|| {
+            "write how long ago (15m, 2h, 7d), a date (2026-01-31) or a time (2026-01-31T09:00:00Z)".to_owned()
+        })
 }
 
 /// The finding whose id begins so.
@@ -117,24 +136,38 @@ mod tests {
 
     #[test]
     fn moments() {
-        assert_eq!(moment("1970-01-01T00:00:01Z").unwrap(), 1_000_000_000);
-        assert_eq!(moment("1970-01-01T01:00:01+01:00").unwrap(), 1_000_000_000);
+        for (text, seconds) in [
+            ("1970-01-01T00:00:01Z", 1),
+            ("1970-01-01T01:00:01+01:00", 1),
+            ("1970-01-02T01:00", 90_000),
+            ("1970-01-02", 86_400),
+        ] {
+            assert_eq!(since(text), Ok(seconds * 1_000_000_000), "{text}");
+        }
+        assert_eq!(until("1970-01-01"), Ok(86_400 * 1_000_000_000 - 1));
         let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap();
-        for (text, seconds) in [("0s", 0), ("90s", 90), ("15m", 900), ("2h", 7_200), ("7d", 604_800)] {
-            let since = now - moment(text).unwrap();
-            assert!((since / 1_000_000_000 - seconds).abs() <= 5, "{text}");
+        for (text, seconds) in [
+            ("0s", 0),
+            ("90s", 90),
+            ("15m", 900),
+            ("2h", 7_200),
+            ("1h30m", 5_400),
+            ("7d", 604_800),
+            ("2w", 1_209_600),
+        ] {
+            let before = (now - since(text).unwrap()) / 1_000_000_000;
+            assert!((before - seconds).abs() <= 5, "{text}");
         }
         for wrong in [
             "",
             "s",
             "2",
-            "2w",
-            "-2h",
             "yesterday",
             "99999999999999999999d",
+            "2026-13-01",
             "2026-13-01T00:00:00Z",
         ] {
-            assert!(moment(wrong).unwrap_err().contains("2h"), "{wrong}");
+            assert!(since(wrong).unwrap_err().contains("2h"), "{wrong}");
         }
     }
 }

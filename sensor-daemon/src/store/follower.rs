@@ -8,62 +8,58 @@ use std::{
 use tracing::debug;
 
 use super::{
-    Stored,
-    handle::{Shared, lock},
+    shared::{Shared, lock},
     unix_now,
 };
 use crate::finding::Report;
 
-/// Pause before a sink's states are read again.
+/// Pause before states that could not be read are read again.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// A sink's view of the record.
 pub struct Follower {
     shared: Arc<Shared>,
     sink: String,
-    cursor: i64,
+    /// How far numbers had been moved when the last states were handed out.
+    moved: i64,
 }
 
 impl Follower {
-    /// Of a sink that has come so far.
-    pub(super) fn new(shared: Arc<Shared>, sink: &str, cursor: i64) -> Self {
-        Self {
-            shared,
-            sink: sink.to_owned(),
-            cursor,
-        }
+    pub(super) fn new(shared: Arc<Shared>, sink: &str) -> Self {
+        let sink = sink.to_owned();
+        Self { shared, sink, moved: 0 }
     }
 
     /// What the sink has not had, in order, as soon as there is something; `None` when there will be nothing more.
     pub fn next(&mut self, limit: usize) -> Option<Vec<(i64, Arc<Report>)>> {
+        let mut record = lock(&self.shared.record);
         loop {
-            let mut progress = lock(&self.shared.progress);
-            while progress.last <= self.cursor {
-                if progress.ended {
+            let place = record.place(&self.sink);
+            if record.last <= place {
+                if record.ended {
                     return None;
                 }
-                progress = self.shared.moved.wait(progress).unwrap_or_else(PoisonError::into_inner);
+                record = self.shared.moved.wait(record).unwrap_or_else(PoisonError::into_inner);
+                continue;
             }
-            if progress.recent.front().is_some_and(|(seq, _)| *seq <= self.cursor + 1) {
-                let new = progress.recent.iter().filter(|(seq, _)| *seq > self.cursor);
-                return Some(new.take(limit).cloned().collect());
-            }
-            let last = progress.last;
-            drop(progress);
-            let rows = lock(&self.shared.database).after(self.cursor, limit);
-            match rows {
-                Ok(rows) if !rows.is_empty() => {
-                    let rows = rows.into_iter();
-                    return Some(rows.map(|Stored { seq, report }| (seq, Arc::new(report))).collect());
+            match record.after(place, limit) {
+                Ok(batch) => {
+                    self.shared.drop_states(batch.unreadable as u64);
+                    if !batch.states.is_empty() {
+                        self.moved = record.moved;
+                        return Some(batch.states);
+                    }
+                    // All of them were superseded, or can't be read.
+                    record.note(&self.sink, |cursor| cursor.seq = batch.up_to);
                 }
-                // All of them were superseded, or are not to be understood.
-                Ok(_) => self.cursor = last,
                 Err(error) => {
-                    // It may pass; what can't be read then is in the file still.
+                    // This may pass. What can't be read by the end is still in the file.
                     debug!("what {} has not had can't be read yet: {error}", self.sink);
+                    drop(record);
                     if self.pause(READ_AGAIN) {
                         return None;
                     }
+                    record = lock(&self.shared.record);
                 }
             }
         }
@@ -71,35 +67,32 @@ impl Follower {
 
     /// Notes that everything up to this number was delivered.
     pub fn done(&mut self, seq: i64) {
-        self.cursor = seq;
-        if let Err(error) = lock(&self.shared.database).set_cursor(&self.sink, seq) {
-            debug!("the place of {} can't be kept: {error}", self.sink);
-        }
+        let mut record = lock(&self.shared.record);
+        let seq = seq + record.moved - self.moved;
+        record.note(&self.sink, |cursor| cursor.seq = seq);
     }
 
-    /// Notes why the sink takes nothing, or that it does again.
+    /// Notes why the sink takes nothing, or that it takes states again.
     pub fn failing(&self, why: Option<&str>) {
-        if let Err(error) = lock(&self.shared.database).set_failing(&self.sink, why, unix_now()) {
-            debug!("how {} does can't be kept: {error}", self.sink);
-        }
+        lock(&self.shared.record).note(&self.sink, |cursor| {
+            let since = cursor.failing.take().map_or_else(unix_now, |(_, since)| since);
+            cursor.failing = why.map(|why| (why.to_owned(), since));
+        });
     }
 
     /// Takes nothing any more: no state is kept for this sink's sake until the sensor starts again.
     pub fn leave(self) {
-        if let Err(error) = lock(&self.shared.database).wait_for(&self.sink, false) {
-            debug!("that {} takes nothing any more can't be kept: {error}", self.sink);
-        }
+        lock(&self.shared.record).note(&self.sink, |cursor| cursor.waits = false);
     }
 
-    /// Waits before another try, or until the sensor ends; whether it does.
+    /// Waits before another try. Returns true if the sensor ends.
     #[must_use]
     pub fn pause(&self, time: Duration) -> bool {
-        let progress = lock(&self.shared.progress);
-        let (progress, _) = self
+        let record = lock(&self.shared.record);
+        let waited = self
             .shared
             .moved
-            .wait_timeout_while(progress, time, |progress| !progress.ended)
-            .unwrap_or_else(PoisonError::into_inner);
-        progress.ended
+            .wait_timeout_while(record, time, |record| !record.ended);
+        waited.unwrap_or_else(PoisonError::into_inner).0.ended
     }
 }

@@ -1,29 +1,38 @@
 //! Reads what a sensor has kept, while it runs or when it does not.
 
-use std::path::{Path, PathBuf};
+use std::{
+    cell::Cell,
+    path::{Path, PathBuf},
+};
 
 use rusqlite::Connection;
+use tracing::warn;
 
-use super::{Filter, OutputState, StoreError, Stored, queries};
+use super::{
+    error::StoreError,
+    filter::Filter,
+    rows::{self, OutputState, Rows, Stored},
+    schema,
+};
 
-/// Reads; never writes.
+/// Reads the record and never writes it.
 pub struct Reader {
     connection: Connection,
     path: PathBuf,
+    /// It was said that some states can't be read.
+    told: Cell<bool>,
 }
 
 impl Reader {
     /// Opens the file.
     ///
     /// # Errors
-    /// It is not there, may not be read, or is damaged.
+    /// The file is not there, may not be read, is damaged or of another version.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        if !path.exists() {
-            return Err(StoreError::Missing { path: path.to_owned() });
-        }
         Ok(Self {
-            connection: queries::open_for_reading(path)?,
+            connection: schema::open_for_reading(path)?,
             path: path.to_owned(),
+            told: Cell::new(false),
         })
     }
 
@@ -32,7 +41,7 @@ impl Reader {
     /// # Errors
     /// The file can't be read.
     pub fn findings(&self, filter: &Filter) -> Result<Vec<Stored>, StoreError> {
-        self.explain(queries::latest(&self.connection, filter))
+        self.readable(rows::latest(&self.connection, filter))
     }
 
     /// The number of the last state that was kept; 0 if there is none.
@@ -40,15 +49,18 @@ impl Reader {
     /// # Errors
     /// The file can't be read.
     pub fn last(&self) -> Result<i64, StoreError> {
-        self.explain(queries::last(&self.connection))
+        self.explain(rows::last(&self.connection))
     }
 
-    /// States after a number, in order: what has happened since.
+    /// At most `limit` states after a number, in order. The second value is the number to go on from.
     ///
     /// # Errors
     /// The file can't be read.
-    pub fn after(&self, seq: i64, limit: usize) -> Result<Vec<Stored>, StoreError> {
-        self.explain(queries::after(&self.connection, seq, limit))
+    pub fn after(&self, seq: i64, limit: usize) -> Result<(Vec<Stored>, i64), StoreError> {
+        let rows = self.explain(rows::after(&self.connection, seq, limit))?;
+        let numbers = rows.stored.iter().map(|stored| &stored.seq).chain(&rows.unreadable);
+        let last = numbers.copied().max().unwrap_or(seq);
+        Ok((self.readable(Ok(rows))?, last))
     }
 
     /// How each output is doing, by name.
@@ -56,7 +68,7 @@ impl Reader {
     /// # Errors
     /// The file can't be read.
     pub fn outputs(&self) -> Result<Vec<OutputState>, StoreError> {
-        self.explain(queries::outputs(&self.connection))
+        self.explain(rows::outputs(&self.connection))
     }
 
     /// The newest state of each finding whose id begins with `prefix`.
@@ -64,10 +76,23 @@ impl Reader {
     /// # Errors
     /// The file can't be read.
     pub fn by_prefix(&self, prefix: &str) -> Result<Vec<Stored>, StoreError> {
-        self.explain(queries::by_prefix(&self.connection, prefix))
+        self.readable(rows::by_prefix(&self.connection, prefix))
+    }
+
+    /// Says once how many states can't be read.
+    fn readable(&self, rows: rusqlite::Result<Rows>) -> Result<Vec<Stored>, StoreError> {
+        let Rows { stored, unreadable } = self.explain(rows)?;
+        if !unreadable.is_empty() && !self.told.replace(true) {
+            warn!(
+                "{} states of findings in {} can't be read by this version of the sensor and are left out",
+                unreadable.len(),
+                self.path.display()
+            );
+        }
+        Ok(stored)
     }
 
     fn explain<T>(&self, result: rusqlite::Result<T>) -> Result<T, StoreError> {
-        result.map_err(|source| StoreError::of(&self.path, source))
+        result.map_err(|source| StoreError::sqlite(&self.path, source))
     }
 }

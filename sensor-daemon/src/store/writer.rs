@@ -1,22 +1,22 @@
-//! Keeps findings, on a thread of its own: detection hands them over and never waits, not even for a disk that is full or
-//! gone. Then memory keeps them, and they go to the file when it can be written to again.
+//! Keeps findings, on a thread of its own, so that detection never waits for a disk that is full, slow or gone.
+//!
+//! Every few seconds, and with every state, the thread looks after the file: one that was removed is begun anew, one that is damaged
+//! is moved aside, what could not be written is tried again, and findings are closed that somebody asked to close.
 
 use std::{
-    path::{Path, PathBuf},
-    sync::{Arc, PoisonError},
+    path::PathBuf,
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use tracing::{debug, info, warn};
 
 use super::{
-    Retention, StoreError,
-    carry::{Carry, carry_over},
-    database::Database,
     disk::Disk,
-    handle::{Shared, lock},
-    is_damage, is_full,
-    room::{Shed, Which},
+    error::StoreError,
+    record::Record,
+    retention::{self, Retention},
+    shared::{Shared, Work, lock},
     unix_now,
 };
 use crate::{
@@ -24,282 +24,252 @@ use crate::{
     finding::Report,
 };
 
-/// States kept in one go.
+/// States taken at once.
 const BATCH: usize = 64;
-/// How often room is made for a batch, which takes a few times. If it never is enough, somebody else takes it at once.
-const ROOM_TRIES: usize = 8;
 /// How often old findings are looked for.
-const TIDY_EVERY: Duration = Duration::from_secs(600);
-/// Bytes that memory keeps in place of a file, and up to which it keeps what every sink has had.
-const MEMORY_MAX: u64 = 16 << 20;
-const MEMORY_DELIVERED_MAX: u64 = 2 << 20;
+const FORGET_EVERY: Duration = Duration::from_secs(600);
 
 /// What the thread owns.
 pub(super) struct Writer {
     shared: Arc<Shared>,
     /// Where the file is to be, if there is to be one.
     directory: Option<PathBuf>,
-    /// The file, once it was of use.
-    disk: Option<Arc<Disk>>,
-    /// It is what is written to.
-    on_disk: bool,
-    /// Every state is kept under a higher number than this one.
-    first: i64,
+    /// The directory that is in use.
+    disk: Option<Disk>,
     retention: Retention,
-    sinks: Vec<String>,
-    /// What is left open by now is over.
+    /// How often the file is looked after.
+    every: Duration,
+    look_at: Instant,
+    /// It was said that the file can't be written.
+    failing: bool,
+    /// What an earlier sensor left open is over.
     settled: bool,
-    retry_every: Duration,
-    retry_at: Instant,
-    tidy_at: Instant,
+    forget_at: Instant,
+    /// When the newest finding in the file had changed, and when that was read.
+    newest: (i64, Instant),
 }
 
 impl Writer {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        directory: Option<PathBuf>,
-        disk: Option<Disk>,
-        retention: Retention,
-        sinks: Vec<String>,
-        retry_every: Duration,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, directory: Option<PathBuf>, retention: Retention, every: Duration) -> Self {
         let now = Instant::now();
-        let first = lock(&shared.progress).last;
-        Self {
-            shared,
+        let mut writer = Self {
+            shared: Arc::clone(&shared),
             directory,
-            on_disk: disk.is_some(),
-            disk: disk.map(Arc::new),
-            first,
+            disk: None,
             retention,
-            sinks,
+            every,
+            look_at: now + every,
+            failing: false,
             settled: false,
-            retry_every,
-            retry_at: now + retry_every,
-            tidy_at: now,
-        }
+            forget_at: now,
+            newest: (unix_now(), now),
+        };
+        let mut record = lock(&shared.record);
+        writer.attach(&mut record);
+        writer.flush(&mut record);
+        drop(record);
+        writer
     }
 
     /// Keeps what is handed over, until there will be nothing more.
     pub(super) fn work(mut self) {
-        while let Some((mut reports, settle)) = self.wait() {
-            self.return_to_disk();
-            if !reports.is_empty() {
-                self.keep(&mut reports);
-                self.forget_superseded();
-            }
+        let shared = Arc::clone(&self.shared);
+        while let Some((reports, settle)) = self.wait() {
+            let mut record = lock(&shared.record);
+            self.look_after_file(&mut record);
+            reports.into_iter().for_each(|report| record.append(report));
+            self.flush(&mut record);
             if settle {
-                self.settle();
+                self.settled = true;
+                self.settle(&mut record);
             }
-            self.tidy();
+            self.forget(&mut record);
+            self.bound(&mut record);
+            shared.moved.notify_all();
         }
-        // The last chance for what memory keeps.
-        self.retry_at = Instant::now();
-        self.return_to_disk();
-        lock(&self.shared.progress).ended = true;
-        self.shared.moved.notify_all();
+        let mut record = lock(&shared.record);
+        self.look_at = Instant::now();
+        self.look_after_file(&mut record);
+        if self.directory.is_some() && !record.is_durable() {
+            warn!(
+                "the newest {} states of findings could not be written and end with the sensor",
+                record.queued()
+            );
+        }
+        record.ended = true;
+        shared.moved.notify_all();
     }
 
     /// What there is to do; `None` when there will be nothing more.
     fn wait(&self) -> Option<(Vec<Report>, bool)> {
-        let mut work = lock(&self.shared.work);
-        loop {
-            if !work.waiting.is_empty() || work.settle {
-                let count = work.waiting.len().min(BATCH);
-                let reports: Vec<_> = work.waiting.drain(..count).collect();
-                // Only when everything before it was kept.
-                let settle = work.waiting.is_empty() && std::mem::take(&mut work.settle);
-                return Some((reports, settle));
-            }
-            if work.closed {
-                return None;
-            }
-            work = if self.directory.is_some() && !self.on_disk {
-                let waited = self.shared.handed_over.wait_timeout(work, self.retry_every);
-                let (work, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-                if timeout.timed_out() {
-                    return Some((Vec::new(), false));
-                }
-                work
-            } else {
-                self.shared
-                    .handed_over
-                    .wait(work)
-                    .unwrap_or_else(PoisonError::into_inner)
-            };
-        }
-    }
-
-    /// Keeps a batch, wherever it can be kept.
-    fn keep(&mut self, reports: &mut Vec<Report>) {
-        let mut result = self.put(reports);
-        for _ in 0..ROOM_TRIES {
-            let full = result.as_ref().is_err_and(is_full);
-            if !full || !self.on_disk || !self.make_room() {
-                break;
-            }
-            result = self.put(reports);
-        }
-        if self.on_disk
-            && let Err(error) = &result
-            && self.leave_disk(error)
-        {
-            result = self.put(reports);
-        }
-        if let Err(error) = result {
-            warn!("{} states of findings can't be kept: {error}", reports.len());
-            lock(&self.shared.work).dropped += reports.len() as u64;
-        }
-    }
-
-    /// Keeps a batch, and tells whoever follows.
-    fn put(&mut self, reports: &mut Vec<Report>) -> rusqlite::Result<()> {
-        let last = lock(&self.shared.database).put(reports)?;
-        self.shared.publish(reports, last);
-        Ok(())
-    }
-
-    /// Forgets findings in favour of new ones; whether there were any.
-    fn make_room(&mut self) -> bool {
-        let Some(disk) = &self.disk else { return false };
-        let shed = disk.make_room(&mut lock(&self.shared.database));
-        self.count(shed);
-        shed.findings > 0
-    }
-
-    fn forget_superseded(&mut self) {
-        match lock(&self.shared.database).forget_superseded() {
-            Ok(skipped) => lock(&self.shared.work).dropped += skipped as u64,
-            Err(error) => debug!("superseded states of findings can't be removed: {error}"),
-        }
-    }
-
-    /// Goes on without the file, or with a new one if it is damaged; whether that is possible.
-    fn leave_disk(&mut self, error: &rusqlite::Error) -> bool {
-        let Some(disk) = &self.disk else { return false };
-        let mut database = lock(&self.shared.database);
-        let last = lock(&self.shared.progress).last;
-        if is_damage(error)
-            && let Ok(mut new) = disk.replace()
-            && carry_over(&database, &mut new, Carry::Needed, last).is_ok()
-        {
-            *database = new;
-            return true;
-        }
-        warn!(
-            "findings can't be written to {} ({error}): memory keeps them until it can be written to again",
-            disk.path.display()
-        );
-        let Ok(mut memory) = Database::in_memory(last) else {
-            return false;
+        let work = lock(&self.shared.work);
+        let idle = |work: &mut Work| work.waiting.is_empty() && !work.settle && !work.closed;
+        let mut work = if self.directory.is_some() {
+            let waited = self.shared.handed_over.wait_timeout_while(work, self.every, idle);
+            waited.unwrap_or_else(PoisonError::into_inner).0
+        } else {
+            let waited = self.shared.handed_over.wait_while(work, idle);
+            waited.unwrap_or_else(PoisonError::into_inner)
         };
-        if let Err(error) = carry_over(&database, &mut memory, Carry::Needed, last) {
-            debug!("what no sink has had can't be read from the file: {error}");
+        if work.closed && work.waiting.is_empty() && !work.settle {
+            return None;
         }
-        *database = memory;
-        self.on_disk = false;
-        lock(&self.shared.progress).durable = false;
-        self.retry_at = Instant::now() + self.retry_every;
-        true
+        let count = work.waiting.len().min(BATCH);
+        let reports = work.waiting.drain(..count).collect();
+        // Only when every state before it was kept.
+        let settle = work.waiting.is_empty() && std::mem::take(&mut work.settle);
+        Some((reports, settle))
     }
 
-    /// Writes what memory has kept to the file, if it can be written to.
-    fn return_to_disk(&mut self) {
-        if self.on_disk || Instant::now() < self.retry_at {
+    /// Now and then: tries what failed again, and carries out requests to close findings.
+    fn look_after_file(&mut self, record: &mut Record) {
+        if self.directory.is_none() || Instant::now() < self.look_at {
             return;
         }
+        self.look_at = Instant::now() + self.every;
+        if record.file.is_none() {
+            self.attach(record);
+        }
+        self.write(record);
+        if record.is_durable()
+            && let Some(file) = &mut record.file
+        {
+            match file.close_requested().and_then(|closed| Ok((closed, file.last()?))) {
+                Ok((0, _)) => {}
+                Ok((_, last)) => record.last = last,
+                Err(error) => debug!("findings can't be closed yet: {error}"),
+            }
+        }
+        self.shared.moved.notify_all();
+    }
+
+    /// Opens the file, if that is possible.
+    fn attach(&mut self, record: &mut Record) {
         let Some(directory) = self.directory.clone() else {
             return;
         };
-        self.retry_at = Instant::now() + self.retry_every;
-        if let Err(error) = self.take_up(&directory) {
-            debug!("{error}");
-            return;
-        }
-        info!("findings are written to {} again", directory.display());
-    }
-
-    fn take_up(&mut self, directory: &Path) -> Result<(), StoreError> {
-        let (disk, is_new) = match &self.disk {
-            Some(disk) => (Arc::clone(disk), false),
-            None => (Arc::new(Disk::lock(directory)?), true),
+        // The directory may be another one by now, with another lock.
+        self.disk = None;
+        let mut open = || -> Result<Disk, StoreError> {
+            let mut disk = Disk::lock(&directory)?;
+            let file = disk.open()?;
+            let newest = file.newest_change().unwrap_or_default();
+            self.newest = (newest.unwrap_or_else(unix_now), Instant::now());
+            record
+                .attach(file)
+                .map_err(|source| StoreError::sqlite(&disk.path, source))?;
+            Ok(disk)
         };
-        let explain = |source| StoreError::of(&disk.path, source);
-        let mut file = disk.open()?;
-        let mut database = lock(&self.shared.database);
-        let last = lock(&self.shared.progress).last;
-        let mut waiting = Vec::new();
-        if is_new {
-            if file.last().map_err(explain)? >= self.first {
-                let path = disk.path.clone();
-                return Err(StoreError::Ahead { path });
+        match open() {
+            Ok(disk) => {
+                self.disk = Some(disk);
+                if self.settled {
+                    self.settle(record);
+                }
             }
-            file.begin_cursors(&self.sinks).map_err(explain)?;
-            // What an earlier sensor did not deliver. Sinks are past its numbers, so it gets new ones.
-            waiting = file.undelivered().map_err(explain)?;
+            Err(error @ StoreError::InUse { .. }) if !self.failing => {
+                warn!("{error}: this one keeps findings in memory, and what is not delivered ends with it");
+                self.directory = None;
+            }
+            Err(error) => self.fail(&error.to_string()),
         }
-        carry_over(&database, &mut file, Carry::All, last).map_err(explain)?;
-        *database = file;
-        drop(database);
-        self.disk = Some(disk);
-        self.on_disk = true;
-        lock(&self.shared.progress).durable = true;
-        self.keep_all(waiting);
-        if is_new && self.settled {
-            self.settle();
-        }
-        Ok(())
     }
 
-    /// Ends what nobody follows any more.
-    fn settle(&mut self) {
-        self.settled = true;
-        let abandoned = lock(&self.shared.database).abandoned().unwrap_or_else(|error| {
+    /// Says once that the file can't be written.
+    fn fail(&mut self, why: &str) {
+        if std::mem::replace(&mut self.failing, true) {
+            debug!("{why}");
+        } else {
+            warn!(
+                "{why}; memory keeps findings until they can be written, and what is not written by then ends with the sensor"
+            );
+        }
+    }
+
+    /// Writes what is queued, unless that has failed just now.
+    fn flush(&mut self, record: &mut Record) {
+        if !self.failing {
+            self.write(record);
+        }
+        self.shared.durable.store(record.is_durable(), Ordering::Relaxed);
+    }
+
+    fn write(&mut self, record: &mut Record) {
+        let Some(disk) = &self.disk else { return };
+        let path = disk.path.clone();
+        if !disk.is_in_place() {
+            warn!(
+                "the findings at {} were removed or replaced while the sensor runs: a new file begins with what goes on",
+                path.display()
+            );
+            record.detach();
+            self.attach(record);
+        }
+        let flush = |record: &mut Record| record.flush().map_err(|source| StoreError::sqlite(&path, source));
+        let mut result = flush(record);
+        if result.as_ref().is_err_and(StoreError::is_damage)
+            && let Some(disk) = &self.disk
+        {
+            record.detach();
+            match disk.move_aside() {
+                Ok(()) => self.attach(record),
+                Err(error) => self.fail(&error.to_string()),
+            }
+            result = flush(record);
+        }
+        match result {
+            Err(error) => self.fail(&error.to_string()),
+            Ok(()) if record.is_durable() && std::mem::take(&mut self.failing) => {
+                info!("findings are written to {} again", path.display());
+            }
+            Ok(()) => {}
+        }
+        self.shared.durable.store(record.is_durable(), Ordering::Relaxed);
+    }
+
+    /// Ends what an earlier sensor left open and nobody has met again.
+    fn settle(&mut self, record: &mut Record) {
+        let abandoned = record.abandoned().unwrap_or_else(|error| {
             warn!("findings that an earlier sensor left open can't be read: {error}");
             Vec::new()
         });
-        let ended = abandoned.into_iter().map(|mut report| {
+        for mut report in abandoned {
             let incident = &mut report.incident;
             incident.state = State::Inactive;
             incident.ended = Some(incident.updated);
             incident.end_reason = Some(EndReason::NoHolderFound);
             incident.monitoring_ended = true;
             incident.new_commands = 0;
-            report
-        });
-        self.keep_all(ended.collect());
-    }
-
-    fn keep_all(&mut self, mut reports: Vec<Report>) {
-        while !reports.is_empty() {
-            let mut batch = reports.drain(..reports.len().min(BATCH)).collect();
-            self.keep(&mut batch);
+            record.append(report);
         }
+        self.flush(record);
     }
 
-    /// Forgets what is too old, and the oldest of what is too much.
-    fn tidy(&mut self) {
-        let mut database = lock(&self.shared.database);
-        let mut shed = if self.on_disk {
-            database.keep_within(self.retention.max_bytes, Which::All)
-        } else {
-            // Nobody but sinks reads it.
-            let delivered = database.keep_within(MEMORY_DELIVERED_MAX, Which::Delivered);
-            delivered.and_then(|shed| Ok(shed.and(database.keep_within(MEMORY_MAX, Which::All)?)))
+    /// Forgets superseded states, what is too old, and the oldest of what is too much.
+    fn forget(&mut self, record: &mut Record) {
+        let delivered = record.delivered();
+        let Some(file) = &mut record.file else { return };
+        let connection = &mut file.connection;
+        let mut forget = || {
+            let superseded = retention::forget_superseded(connection, delivered)?;
+            let undelivered = retention::keep_within(connection, self.retention.max_bytes, delivered)?;
+            if Instant::now() >= self.forget_at {
+                self.forget_at = Instant::now() + FORGET_EVERY;
+                let (newest, at) = self.newest;
+                if let Some(oldest) = self.retention.oldest(unix_now(), newest, at.elapsed()) {
+                    retention::forget_old(connection, oldest, delivered)?;
+                }
+            }
+            Ok::<_, rusqlite::Error>(superseded + undelivered)
         };
-        drop(database);
-        if self.on_disk && Instant::now() >= self.tidy_at {
-            self.tidy_at = Instant::now() + TIDY_EVERY;
-            let old = lock(&self.shared.database).forget_old(&self.retention, unix_now());
-            shed = shed.and_then(|shed| Ok(shed.and(old?)));
-        }
-        match shed {
-            Ok(shed) => self.count(shed),
+        match forget() {
+            Ok(dropped) => self.shared.drop_states(dropped as u64),
             Err(error) => debug!("old findings can't be removed: {error}"),
         }
     }
 
-    fn count(&self, shed: Shed) {
-        lock(&self.shared.work).dropped += shed.undelivered as u64;
+    fn bound(&self, record: &mut Record) {
+        let given_up = record.bound(self.directory.is_some());
+        self.shared.drop_states(given_up);
     }
 }

@@ -149,7 +149,10 @@ fn on_a_full_disk(disk: &Path) -> Result<()> {
     let is_end = |line: &Finding| line.id() == second.id() && line.has_ended();
     sensor.wait_line("its end", 0, is_end)?;
     let said = sensor.diagnostics();
-    let warnings = said.iter().filter(|line| line.contains("memory keeps them")).count();
+    let warnings = said
+        .iter()
+        .filter(|line| line.contains("memory keeps findings"))
+        .count();
     ensure!(warnings == 1, "{said:?}");
     ensure!(
         kept(&state)?.iter().any(|finding| id(finding) == first.id()),
@@ -262,7 +265,7 @@ fn read_while_it_runs() -> Result<()> {
     let finding = sensor.wait_line("a finding", 0, |finding| finding.has(ends))?;
     let table = ask(
         &state,
-        &["findings", "--state", "active", "--since", "1h", "--peer", "127.0.0.1"],
+        &["findings", "--state", "open", "--since", "1h", "--peer", "127.0.0.0/8"],
     )?;
     let table = String::from_utf8(table.stdout)?;
     ensure!(table.contains(&finding.id()[..8]), "{table}");

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod close;
 mod damage;
 mod killed;
+mod mended;
 mod room;
 
 use std::{
@@ -14,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{FILE, Filter, Follower, Place, Reader, Retention, Store};
+use super::{FILE, Filter, Follower, Peer, Place, Reader, Retention, Standing, Store};
 use crate::{
     detect::{Severity, State},
     finding::{
@@ -182,7 +184,7 @@ fn filters() {
     let ids = |filter: Filter| -> Vec<String> {
         let found = reader.findings(&filter).unwrap();
         // The same is said of a single one.
-        for stored in reader.after(0, 10).unwrap() {
+        for stored in reader.after(0, 10).unwrap().0 {
             let found = found.iter().any(|found| found.report.id == stored.report.id);
             assert_eq!(
                 filter.lets_through(&stored.report),
@@ -193,68 +195,51 @@ fn filters() {
         found.into_iter().map(|stored| stored.report.id).collect()
     };
     let none = Filter::default;
+    let with = |change: fn(&mut Filter)| {
+        let mut filter = none();
+        change(&mut filter);
+        ids(filter)
+    };
     assert_eq!(ids(none()).len(), 2);
     assert_eq!(
-        ids(Filter {
-            min_severity: Some(Severity::Medium),
-            ..none()
-        }),
+        with(|filter| filter.min_severity = Some(Severity::Medium)),
         ["critical"]
     );
-    assert_eq!(
-        ids(Filter {
-            state: Some(State::Inactive),
+    assert_eq!(with(|filter| filter.standing = Some(Standing::Ended)), ["low"]);
+    assert_eq!(with(|filter| filter.standing = Some(Standing::Open)), ["critical"]);
+    assert_eq!(with(|filter| filter.container = Some("web".into())).len(), 0);
+    assert_eq!(with(|filter| filter.since = Some(i64::MAX)).len(), 0);
+    assert_eq!(with(|filter| filter.until = Some(0)).len(), 0);
+    assert_eq!(with(|filter| filter.limit = Some(1)), ["critical"]);
+    for (peer, count) in [
+        ("203.0.113.7", 2),
+        ("203.0.113.7:4444", 2),
+        ("::ffff:203.0.113.7", 2),
+        ("203.0.113.0/24", 2),
+        ("203.0.113.7:22", 0),
+        ("203.0.113.70", 0),
+        ("198.51.100.0/24", 0),
+        ("[::1]:4444", 0),
+        ("[::1]", 0),
+        ("2001:db8::/32", 0),
+    ] {
+        let peer: Peer = peer.parse().unwrap_or_else(|error| panic!("{peer}: {error}"));
+        let filter = Filter {
+            peer: Some(peer),
             ..none()
-        }),
-        ["low"]
-    );
-    assert_eq!(
-        ids(Filter {
-            peer: Some("203.0.113.7".into()),
-            ..none()
-        })
-        .len(),
-        2
-    );
-    assert_eq!(
-        ids(Filter {
-            peer: Some("203.0.113".into()),
-            ..none()
-        })
-        .len(),
-        0
-    );
-    assert_eq!(
-        ids(Filter {
-            container: Some("web".into()),
-            ..none()
-        })
-        .len(),
-        0
-    );
-    assert_eq!(
-        ids(Filter {
-            since: Some(i64::MAX),
-            ..none()
-        })
-        .len(),
-        0
-    );
-    assert_eq!(
-        ids(Filter {
-            until: Some(0),
-            ..none()
-        })
-        .len(),
-        0
-    );
-    assert_eq!(
-        ids(Filter {
-            limit: Some(1),
-            ..none()
-        }),
-        ["critical"]
-    );
+        };
+        assert_eq!(ids(filter).len(), count, "{peer:?}");
+    }
+    for wrong in [
+        "",
+        "203.0.113",
+        "localhost",
+        "203.0.113.7:99999",
+        "203.0.113.0/33",
+        "203.0.113.7 ",
+    ] {
+        assert!(wrong.parse::<Peer>().is_err(), "{wrong}");
+    }
     let prefixed = |prefix: &str| reader.by_prefix(prefix).unwrap().len();
     assert_eq!(
         (

@@ -15,8 +15,9 @@ use crate::{
     detect::State,
     store::{
         FILE, Retention,
-        database::Database,
-        room::{Shed, Which},
+        database::{Database, Queued},
+        record::Record,
+        retention,
     },
 };
 
@@ -68,29 +69,6 @@ impl Drop for Small {
 }
 
 #[test]
-fn the_oldest_that_ended_make_room_on_a_full_disk() {
-    let disk = Small::new();
-    let store = start(disk.path());
-    let mut follower = store.follow(SINK);
-    for number in 0..200 {
-        store.put(finding(&format!("old {number:03}"), State::Inactive));
-    }
-    deliver(&mut follower, 200);
-    disk.fill();
-    for number in 0..200 {
-        store.put(finding(&format!("new {number:03}"), State::Active));
-    }
-    deliver(&mut follower, 200);
-    assert!(store.is_durable());
-    assert_eq!(store.dropped(), 0);
-    store.join();
-    let kept = kept(disk.path());
-    let count = |what: &str| kept.iter().filter(|report| report.id.starts_with(what)).count();
-    assert_eq!(count("new"), 200);
-    assert!(count("old") < 200);
-}
-
-#[test]
 fn memory_keeps_what_a_full_disk_does_not_until_it_does() {
     let disk = Small::new();
     let store = start_retrying(disk.path());
@@ -100,7 +78,7 @@ fn memory_keeps_what_a_full_disk_does_not_until_it_does() {
     store.put(first);
     deliver(&mut follower, 1);
     disk.fill();
-    // More than the room that is kept free.
+    // More than what the log has room for.
     for number in 0..1000 {
         store.put(finding(&format!("new {number:04}"), State::Active));
         if number % 100 == 99 {
@@ -141,172 +119,119 @@ fn a_disk_that_is_full_at_the_start_is_used_once_it_is_not() {
 }
 
 #[test]
-fn a_directory_that_another_sensor_leaves_is_taken_over_with_what_it_had_not_delivered() {
-    let directory = tempfile::tempdir().unwrap();
-    let first = start(directory.path());
-    for (id, state) in [
-        ("ended", State::Inactive),
-        ("goes on", State::Active),
-        ("left", State::Active),
-    ] {
-        first.put(finding(id, state));
+fn memory_is_bounded_and_what_it_gives_up_is_counted() {
+    let mut record = Record::new(&[SINK.to_owned()]);
+    let large = |id: &str, state| {
+        let mut report = finding(id, state);
+        report.incident.evidence = "x".repeat(1 << 20);
+        report
+    };
+    record.append(large("open", State::Active));
+    for number in 0..20 {
+        record.append(large(&format!("{number:02}"), State::Inactive));
     }
-    let second = start_retrying(directory.path());
-    let mut follower = second.follow(SINK);
-    second.put(finding("goes on", State::Active));
-    second.put(finding("new", State::Active));
-    second.settle();
-    deliver(&mut follower, 2);
-    assert!(!second.is_durable());
-    first.join();
-    wait_until(|| second.is_durable());
-    let mut rest = deliver(&mut follower, 2);
-    rest.sort_unstable();
-    assert_eq!(rest, [("ended".into(), 2), ("left".into(), 2)]);
-    second.join();
-    let mut states: Vec<_> = kept(directory.path())
-        .into_iter()
-        .map(|report| (report.id, report.incident.state))
-        .collect();
-    states.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-    let expected = [
-        ("ended", State::Inactive),
-        ("goes on", State::Active),
-        ("left", State::Inactive),
-        ("new", State::Active),
-    ];
-    assert_eq!(states, expected.map(|(id, state)| (id.to_owned(), state)));
-    assert_eq!(delivered(start(directory.path())), []);
+    record.append(large("open", State::Active));
+    let given_up = record.bound(true);
+    assert_eq!(given_up + record.queued() as u64, 22);
+    let left = record.after(0, 100).unwrap().states;
+    let ids: Vec<&str> = left.iter().map(|(_, report)| report.id.as_str()).collect();
+    // The superseded state goes first, then the oldest that ended.
+    assert_eq!(
+        (ids[0], ids[ids.len() - 1]),
+        (format!("{:02}", given_up - 1).as_str(), "open")
+    );
+    // Where no file is planned, only what goes on stays once it was delivered.
+    record.note(SINK, |cursor| cursor.seq = 22);
+    assert_eq!(record.bound(false), 0);
+    assert_eq!(record.queued(), 1);
 }
 
-/// Findings a minute apart, every fiftieth of which goes on.
-fn many(database: &mut Database, count: u64) -> i64 {
-    let reports = (0..count).map(|number| {
-        let state = if number.is_multiple_of(50) {
-            State::Active
-        } else {
-            State::Inactive
-        };
-        let mut report = finding(&format!("{number:03}"), state);
-        report.incident.updated.0 += number * 60_000_000_000;
-        report
+/// Findings a minute apart, every fiftieth of which goes on. When the last one changed.
+fn many(database: &mut Database, count: i64) -> i64 {
+    let states = (1..=count).map(|seq| {
+        let state = if seq % 50 == 1 { State::Active } else { State::Inactive };
+        let mut report = finding(&format!("{:03}", seq - 1), state);
+        report.incident.updated.0 += seq.unsigned_abs() * 60_000_000_000;
+        Queued::new(seq, report).unwrap()
     });
-    let mut reports: Vec<_> = reports.collect();
-    database.put(&mut reports).unwrap();
-    super::super::columns::unix(reports.last().unwrap())
+    database.put(&states.collect::<Vec<_>>()).unwrap();
+    database.newest_change().unwrap().unwrap()
 }
 
 fn ids(database: &Database) -> Vec<String> {
-    let rows = database.after(0, 1000).unwrap();
+    let rows = database.after(0, 1000).unwrap().stored;
     rows.into_iter().map(|stored| stored.report.id).collect()
 }
 
-#[test]
-fn the_oldest_that_ended_go_first_and_room_is_given_back() {
+fn new_file() -> (TempDir, Database) {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join(FILE);
-    let mut database = Database::open(&path).unwrap();
-    many(&mut database, 200);
-    let shed = database.keep_within(400 << 10, Which::All).unwrap();
-    let ids = ids(&database);
-    assert!((10..200).contains(&ids.len()), "{}", ids.len());
-    // Nobody waits for them.
-    assert_eq!((shed.findings, shed.undelivered), (200 - ids.len(), 0));
-    for open in ["000", "050", "100", "150"] {
-        assert!(ids.iter().any(|id| id == open), "{open} goes on");
-    }
-    let ended = ids.iter().filter(|id| !id.ends_with("50") && !id.ends_with("00"));
-    let first = 200 - ids.len() + 4 - 1;
-    assert!(
-        ended.eq((first..200)
-            .filter(|number| number % 50 != 0)
-            .map(|number| format!("{number:03}"))
-            .collect::<Vec<_>>()
-            .iter())
-    );
-    drop(database);
-    let size = fs::metadata(&path).unwrap().len();
-    assert!(size <= 400 << 10, "{size}");
+    let database = Database::open(&directory.path().join(FILE)).unwrap();
+    (directory, database)
 }
 
 #[test]
-fn what_no_sink_waits_for_goes_before_what_one_does() {
-    let mut database = Database::in_memory(0).unwrap();
-    database.begin_cursors(&[SINK.to_owned()]).unwrap();
+fn the_oldest_that_ended_go_first_and_what_a_sink_waits_for_last() {
+    let (_directory, mut database) = new_file();
+    many(&mut database, 200);
+    let within = retention::size(&database.connection).unwrap() / 2;
+    let undelivered = retention::keep_within(&mut database.connection, within, i64::MAX).unwrap();
+    assert_eq!(undelivered, 0);
+    let left = ids(&database);
+    assert!((10..200).contains(&left.len()), "{}", left.len());
+    let ended = left.iter().filter(|id| !id.ends_with("50") && !id.ends_with("00"));
+    let first = 200 - left.len() + 4 - 1;
+    let newest = (first..200)
+        .filter(|number| number % 50 != 0)
+        .map(|number| format!("{number:03}"));
+    assert!(ended.eq(newest.collect::<Vec<_>>().iter()));
+
+    let (_directory, mut database) = new_file();
     many(&mut database, 100);
-    database.set_cursor(SINK, 60).unwrap();
-    let delivered = Shed {
-        findings: 32,
-        undelivered: 0,
-    };
-    assert_eq!(database.shed(Which::All).unwrap(), delivered);
-    database.keep_within(0, Which::Delivered).unwrap();
-    assert_eq!(ids(&database).len(), 2 + 40);
-    let mut all = Shed::default();
-    let mut before = Vec::new();
-    loop {
-        let shed = database.shed(Which::All).unwrap();
-        if shed.findings == 0 {
-            break;
-        }
-        all = all.and(shed);
-        before.push(shed.undelivered);
-    }
-    assert_eq!(
-        all,
-        Shed {
-            findings: 40,
-            undelivered: 40
-        }
-    );
-    assert_eq!(before, [32, 8]);
+    // A sink has had 60 states.
+    let undelivered = retention::keep_within(&mut database.connection, 0, 60).unwrap();
+    assert_eq!(undelivered, 40);
     assert_eq!(ids(&database), ["000", "050"]);
 }
 
 #[test]
-fn findings_go_when_they_are_old() {
-    let mut database = Database::in_memory(0).unwrap();
-    let now = many(&mut database, 100);
-    let retention = |minutes: u64| Retention {
-        max_age: Some(Duration::from_secs(60 * minutes)),
-        max_bytes: 0,
+fn findings_go_when_they_are_old_and_delivered() {
+    let (_directory, mut database) = new_file();
+    let newest = many(&mut database, 100);
+    let minute = Duration::from_secs(60);
+    let oldest = |minutes: u32, now: i64, since: Duration| {
+        let retention = Retention {
+            max_age: Some(minutes * minute),
+            max_bytes: 0,
+        };
+        retention.oldest(now, newest, since).unwrap()
     };
-    database
-        .forget_old(
-            &Retention {
-                max_age: None,
-                ..retention(0)
-            },
-            i64::MAX,
-        )
-        .unwrap();
-    assert_eq!(ids(&database).len(), 100);
-    let shed = database.forget_old(&retention(10), now).unwrap();
-    assert_eq!(shed.findings, 100 - 11 - 2);
+    retention::forget_old(&mut database.connection, oldest(10, newest, minute), 20).unwrap();
+    assert_eq!(ids(&database).len(), 100 - 20 + 1);
+    // The clock jumps ahead by years: nothing has become older than the sensor has run.
+    retention::forget_old(&mut database.connection, oldest(200, i64::MAX, minute), i64::MAX).unwrap();
+    assert_eq!(ids(&database).len(), 100 - 20 + 1);
+    // It was ahead when the newest finding was made.
+    assert_eq!(
+        oldest(10, newest - 5, 3 * minute),
+        oldest(10, newest, Duration::ZERO) - 5
+    );
+    retention::forget_old(&mut database.connection, oldest(10, newest, Duration::ZERO), i64::MAX).unwrap();
     assert_eq!(ids(&database)[..3], ["000", "050", "089"]);
 }
 
 #[test]
-fn a_sink_that_left_keeps_nothing_from_being_forgotten() {
-    let mut database = Database::in_memory(0).unwrap();
-    database.begin_cursors(&["gone".to_owned(), SINK.to_owned()]).unwrap();
-    let states = |count: i64| {
-        let report = |number| {
-            let mut report = finding("a", State::Active);
-            report.incident.update = number;
-            report
-        };
-        (1..=count.unsigned_abs()).map(report).collect::<Vec<_>>()
+fn superseded_states_wait_for_sinks_but_not_without_end() {
+    let (_directory, mut database) = new_file();
+    let mut last = 0;
+    let mut put = |database: &mut Database, count: i64| {
+        let states = (last + 1..=last + count).map(|seq| Queued::new(seq, finding("a", State::Active)).unwrap());
+        database.put(&states.collect::<Vec<_>>()).unwrap();
+        last += count;
     };
-    let last = database.put(&mut states(10)).unwrap();
-    database.set_cursor(SINK, last).unwrap();
-    assert_eq!(database.forget_superseded().unwrap(), 0);
-    assert_eq!(ids(&database).len(), 10);
-    database.wait_for("gone", false).unwrap();
-    assert_eq!(database.forget_superseded().unwrap(), 0);
+    put(&mut database, 10);
+    assert_eq!(retention::forget_superseded(&database.connection, 4).unwrap(), 0);
+    assert_eq!(ids(&database).len(), 6);
+    put(&mut database, 300);
+    assert_eq!(retention::forget_superseded(&database.connection, 4).unwrap(), 305);
     assert_eq!(ids(&database).len(), 1);
-    // It is waited for again after the next start; what it did not get by then is counted once there is too much.
-    database.begin_cursors(&["gone".to_owned(), SINK.to_owned()]).unwrap();
-    database.put(&mut states(300)).unwrap();
-    assert_eq!(database.forget_superseded().unwrap(), 300);
 }
