@@ -26,7 +26,7 @@ fn replay(recording: &Path, config: &str) -> (String, String) {
     assert!(output.status.success(), "{}: {said}", recording.display());
     // Findings of another version are the same findings.
     let findings = String::from_utf8(output.stdout).unwrap();
-    (findings.replace(sensor_daemon::VERSION, "VERSION"), said)
+    (findings.replace(sensor_daemon::model::VERSION, "VERSION"), said)
 }
 
 fn recordings() -> Vec<PathBuf> {

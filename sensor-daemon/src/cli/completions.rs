@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use clap::Args;
 use clap_complete::Shell;
 
-use super::print;
+use super::console::print;
 use crate::{
     config,
     model::Text,

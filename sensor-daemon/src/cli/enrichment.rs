@@ -7,11 +7,12 @@ use tokio::sync::mpsc;
 use crate::{
     config,
     enrich::{
-        Contexts, Enricher, Learnt, Wanted,
+        Enricher, Learnt, Wanted,
         cloud::{self, Overrides},
         host,
     },
     finding::Arguments,
+    pipeline::Contexts,
 };
 
 /// Options of every command that reports.

@@ -5,7 +5,10 @@ use std::{io, process::ExitCode};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-use super::{colour, print, stored};
+use super::{
+    console::{colour, print},
+    stored,
+};
 use crate::{
     explain::{RELATED_NS, Story, html, svg, text},
     finding::{self, Report},

@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-use super::{colour, reporting::MinSeverity, stored, table::Table};
+use super::{console::colour, reporting::MinSeverity, stored, table::Table};
 use crate::{
     finding::{Encoding, Report},
     store::{Filter, Peer, Standing, Stored},

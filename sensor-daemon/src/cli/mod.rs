@@ -4,6 +4,7 @@
 mod check_config;
 mod close;
 mod completions;
+mod console;
 mod delivery;
 mod doctor;
 mod enrichment;
@@ -23,11 +24,9 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-use crate::{VERSION, model::Text};
+use crate::model::{Text, VERSION};
 
 /// Reports when a network peer takes control of a program on this host: reverse shells, bind shells, and UNIX commands
 /// run through a socket.
@@ -188,7 +187,7 @@ Examples:
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_diagnostics(cli.verbose);
+    console::start_diagnostics(cli.verbose);
     let result = match cli.command {
         Command::Run(arguments) => run::run(&arguments, cli.verbose >= 2),
         Command::Record(arguments) => record::record(&arguments, cli.verbose >= 2),
@@ -212,54 +211,6 @@ pub fn main() -> ExitCode {
         }
         ExitCode::FAILURE
     })
-}
-
-/// Whether `stream` takes colours: it is a terminal, and NO_COLOR is not set.
-fn colour(stream: &impl io::IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
-/// Writes to standard output. That its reader has closed it is no failure.
-fn print(bytes: &[u8]) -> anyhow::Result<ExitCode> {
-    match io::stdout().lock().write_all(bytes) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("standard output can't be written to")
-        }
-        _ => Ok(ExitCode::SUCCESS),
-    }
-}
-
-/// Diagnostics go to standard error; standard output belongs to findings.
-fn start_diagnostics(verbose: u8) {
-    let default = match verbose {
-        0 => "info,aya=warn,aya_obj=warn",
-        1 => "info,sensor_daemon=debug",
-        _ => "debug,sensor_daemon=trace",
-    };
-    let asked = std::env::var(EnvFilter::DEFAULT_ENV)
-        .ok()
-        .filter(|text| !text.is_empty());
-    let (filter, refused) = match asked.as_deref().map(EnvFilter::try_new) {
-        Some(Ok(filter)) => (filter, None),
-        Some(Err(error)) => (EnvFilter::new(default), Some(error)),
-        None => (EnvFilter::new(default), None),
-    };
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        .with_ansi(colour(&io::stderr()))
-        .with_target(verbose > 0);
-    // Journald stamps lines itself.
-    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    let registry = tracing_subscriber::registry().with(filter);
-    // Only a second call can fail, and there is none.
-    let _ = if journal {
-        registry.with(layer.without_time()).try_init()
-    } else {
-        registry.with(layer).try_init()
-    };
-    if let Some(error) = refused {
-        tracing::warn!("RUST_LOG is not understood and left out: {error}");
-    }
 }
 
 #[cfg(test)]

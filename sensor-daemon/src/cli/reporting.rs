@@ -8,7 +8,7 @@ use std::{
 use clap::{Args, ValueEnum};
 
 use super::{
-    colour,
+    console::colour,
     enrichment::{self, Enrichment},
 };
 use crate::{

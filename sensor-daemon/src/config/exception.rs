@@ -9,8 +9,8 @@ use ipnet::IpNet;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::{
-    FIELDS as FILE_FIELDS, Users,
-    reader::{Document, Key, Value, kind},
+    Users,
+    reader::{Document, FIELDS as FILE_FIELDS, Key, Value, kind},
 };
 use crate::{
     detect::exceptions::{Conditions, ContainerCondition, ContainerName, Exception, Glob, GlobKind, Origin, User},

@@ -12,6 +12,7 @@ mod reader;
 mod store;
 #[cfg(test)]
 mod tests;
+mod users;
 
 use std::{
     collections::HashMap,
@@ -27,8 +28,9 @@ use toml::de::{DeTable, DeValue};
 pub use self::delivery::Delivery;
 pub use self::enrichment::{Enrichment, is_fit};
 pub use self::problem::{Problem, Problems};
-use self::reader::{Document, Key, Value, nearest};
+use self::reader::{Document, FIELDS, Key, Value, nearest};
 pub use self::store::Store;
+pub use self::users::{HostUsers, Users};
 use crate::detect::{
     Severity,
     exceptions::{Exception, Exceptions, Origin},
@@ -39,21 +41,6 @@ pub const DEFAULT_PATH: &str = "/etc/sensor-daemon/config.toml";
 /// Largest file that is read.
 const SIZE_MAX: usize = 1 << 20;
 const BUILT_IN: &str = include_str!("../detect/exceptions.toml");
-/// Fields at the top of the file.
-const FIELDS: &[&str] = &[
-    "min_severity",
-    "disable_exceptions",
-    "output",
-    "format",
-    "cloud_logging",
-    "store",
-    "exception",
-    "environment",
-    "arguments",
-    "unmasked_arguments",
-    "metadata",
-    "resource",
-];
 
 /// What the file says, together with what is built in.
 #[derive(Clone, Debug, Default)]
@@ -70,22 +57,6 @@ pub struct Config {
     pub exceptions: Exceptions,
     /// What findings say beside the evidence.
     pub enrichment: Enrichment,
-}
-
-/// Answers who a user is.
-pub trait Users {
-    /// The number of the user with this name, if there is one.
-    fn uid(&self, name: &str) -> Option<u32>;
-}
-
-/// The users that this host knows (`/etc/passwd` and whatever `nsswitch.conf` adds).
-#[derive(Clone, Copy, Debug)]
-pub struct HostUsers;
-
-impl Users for HostUsers {
-    fn uid(&self, name: &str) -> Option<u32> {
-        uzers::get_user_by_name(name).map(|user| user.uid())
-    }
 }
 
 /// Reads the file at `explicit`, or else the one at [`DEFAULT_PATH`] if that exists.

@@ -10,6 +10,22 @@ use toml::{
 
 use super::{Problem, Problems};
 
+/// Fields at the top of the file.
+pub(super) const FIELDS: &[&str] = &[
+    "min_severity",
+    "disable_exceptions",
+    "output",
+    "format",
+    "cloud_logging",
+    "store",
+    "exception",
+    "environment",
+    "arguments",
+    "unmasked_arguments",
+    "metadata",
+    "resource",
+];
+
 /// A value and where it is.
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
 /// A field's name and where it is.

@@ -4,10 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use toml::de::DeValue;
 
-use super::{
-    FIELDS as FILE_FIELDS,
-    reader::{self, Document, Value},
-};
+use super::reader::{self, Document, FIELDS as FILE_FIELDS, Value};
 use crate::store::Retention;
 
 pub(super) const FIELDS: &[&str] = &["directory", "max_age_days", "max_size_mib"];

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Most jobs that wait.
-pub(super) const JOBS_MAX: usize = 64;
+pub const JOBS_MAX: usize = 64;
 /// Pauses before the metadata server is asked again, in seconds: at boot the network comes up late.
 const PAUSES: &[u64] = &[1, 2, 4, 8, 16];
 
@@ -35,9 +35,9 @@ pub struct Wanted {
 }
 
 /// A finding to be enriched.
-pub(super) struct Job {
-    pub(super) id: String,
-    pub(super) shell: Exec,
+pub struct Job {
+    pub(crate) id: String,
+    pub(crate) shell: Exec,
 }
 
 /// What was found out.
@@ -59,7 +59,7 @@ pub enum Learnt {
 pub struct Enricher {
     jobs: SyncSender<Job>,
     /// [`Learnt::Machine`] is to come.
-    pub(super) asks_metadata: bool,
+    pub(crate) asks_metadata: bool,
     dead: bool,
 }
 
@@ -91,7 +91,7 @@ impl Enricher {
     }
 
     /// Hands over a job; whether it was taken.
-    pub(super) fn ask(&mut self, job: Job) -> bool {
+    pub(crate) fn ask(&mut self, job: Job) -> bool {
         match self.jobs.try_send(job) {
             Ok(()) => true,
             Err(TrySendError::Full(job)) => {

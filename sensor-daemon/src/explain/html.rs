@@ -79,7 +79,7 @@ pub fn html(story: &Story) -> String {
                     p class="dim" { "As root on this host, in this order." }
                     ol { @for step in &story.steps { li { (foreign(&step.what)) (copied(step)) } } }
                     p class="dim" {
-                        "Written by sensor-daemon " (crate::VERSION) ". This page holds no script and loads nothing."
+                        "Written by sensor-daemon " (crate::model::VERSION) ". This page holds no script and loads nothing."
                     }
                 }
             }

@@ -6,9 +6,8 @@
 use serde_json::{Value, json};
 
 use crate::{
-    VERSION,
     detect::{Command, Severity, Snapshot},
-    model::{Cloud, Context, Direction, Endpoint, Exec, Host, Socket, Transport},
+    model::{Cloud, Context, Direction, Endpoint, Exec, Host, Socket, Transport, VERSION},
 };
 
 use super::{

@@ -85,7 +85,7 @@ pub(super) fn of(report: &Report) -> Value {
             "machineId": host.machine_id,
             "kernel": host.kernel,
         },
-        "sensorVersion": crate::VERSION,
+        "sensorVersion": crate::model::VERSION,
         "losses": losses,
         // What the source of the observations could see.
         "coverage": coverage,

@@ -38,3 +38,8 @@ pub(crate) fn span(nanoseconds: u64) -> String {
         _ => format!("{} hours", seconds / 3600),
     }
 }
+
+/// Unix time in milliseconds.
+pub(super) fn milliseconds(time: BootTime, host: &Host) -> i64 {
+    calendar(time, host).as_millisecond()
+}

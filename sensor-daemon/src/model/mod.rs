@@ -15,6 +15,7 @@ pub(crate) mod samples;
 pub mod secrets;
 mod socket;
 mod text;
+mod version;
 
 use sensor_common::device;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,7 @@ pub use self::{
     route::{Hop, Onward, Route},
     socket::{Direction, Endpoint, Socket, SocketState, Transport},
     text::{Text, acts_unseen, printable},
+    version::VERSION,
 };
 
 /// Nanoseconds since boot, suspend included (`CLOCK_BOOTTIME`). The only clock that the engine knows.

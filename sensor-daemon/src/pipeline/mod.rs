@@ -17,6 +17,7 @@
 //! output   Report { incident, host, losses, coverage, context }
 //! ```
 
+mod contexts;
 mod inspector;
 mod reports;
 mod running;
@@ -33,7 +34,7 @@ use anyhow::Context as _;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-pub use self::reports::Reports;
+pub use self::{contexts::Contexts, reports::Reports};
 use self::{inspector::LiveInspector, running::Interest};
 use crate::{
     detect::{Engine, Settings, Severity, Snapshot, program_file},

@@ -1,9 +1,9 @@
 //! Makes incidents into reports: adds the host, the losses and what is known of the surroundings, and removes what findings
 //! must not say.
 
+use super::Contexts;
 use crate::{
     detect::Snapshot,
-    enrich::Contexts,
     finding::{Arguments, Report},
     model::{Coverage, Host, Losses},
 };

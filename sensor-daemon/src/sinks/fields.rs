@@ -83,7 +83,7 @@ pub(super) fn of(report: &Report) -> Vec<Field> {
         ("POD_NAME", pod.and_then(|pod| pod.name.clone())),
         ("RESOURCE", context.cloud.as_ref().map(|cloud| cloud.name.clone())),
         ("HOSTNAME", Some(host.hostname.clone())),
-        ("VERSION", Some(crate::VERSION.to_owned())),
+        ("VERSION", Some(crate::model::VERSION.to_owned())),
     ];
     let known = fields.into_iter().filter_map(|(name, value)| Some((name, value?)));
     known.map(|(name, value)| (name, one_line(&value, VALUE_MAX))).collect()

@@ -39,7 +39,7 @@ fn screens_are_as_they_were_looked_at() {
         let story = Story::new(&report, &others);
         golden(&format!("{name}.txt"), &text(&story, false));
         golden(&format!("{name}.svg"), &svg(&story));
-        let page = html(&story).replace(crate::VERSION, env!("CARGO_PKG_VERSION"));
+        let page = html(&story).replace(crate::model::VERSION, env!("CARGO_PKG_VERSION"));
         golden(&format!("{name}.html"), &page);
         let json = serde_json::to_string_pretty(&story).unwrap() + "\n";
         golden(&format!("{name}.json"), &json);

@@ -12,9 +12,8 @@ mod process;
 use serde_json::{Value, json};
 
 use crate::{
-    VERSION,
     detect::{Link, Severity, Snapshot},
-    model::{BootTime, Context, Host},
+    model::{Context, VERSION},
 };
 
 use super::{
@@ -22,7 +21,8 @@ use super::{
     bounds::{self, LINE_MAX},
     clip, describe,
     json::without_empty,
-    properties, time,
+    properties,
+    time::milliseconds,
 };
 
 const SCHEMA: &str = "1.8.0";
@@ -155,9 +155,4 @@ fn attacks(incident: &Snapshot) -> Value {
             .then(|| json!({ "uid": "T1059.004", "name": "Unix Shell" })),
     });
     json!([execution, { "version": "17", "tactic": { "uid": "TA0011", "name": "Command and Control" } }])
-}
-
-/// Unix time.
-fn milliseconds(time: BootTime, host: &Host) -> i64 {
-    time::calendar(time, host).as_millisecond()
 }

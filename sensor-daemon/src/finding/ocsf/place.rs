@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::milliseconds;
 use crate::{
-    finding::{bounds, clip},
+    finding::{bounds, clip, time::milliseconds},
     model::{BootTime, Cloud, Context, Host},
 };
 

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::milliseconds;
 use crate::{
     detect::Command,
     finding::{
         bounds, clip,
         process::{Process, environment},
+        time::milliseconds,
     },
     model::{Ancestor, Container, Context, Exec, Executable, Hop, Host, Pod},
 };

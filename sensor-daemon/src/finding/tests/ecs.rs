@@ -44,7 +44,7 @@ fn who_where_and_how_bad() {
         ("/cloud/availability_zone", json!("europe-west1-b")),
         ("/cloud/instance/id", json!("4711")),
         ("/agent/type", json!("sensor-daemon")),
-        ("/agent/version", json!(crate::VERSION)),
+        ("/agent/version", json!(crate::model::VERSION)),
         ("/sensor_daemon/resource/type", json!("google.compute.Instance")),
         ("/host/ip/1", json!("2001:db8::5")),
         ("/destination/ip", json!("203.0.113.7")),

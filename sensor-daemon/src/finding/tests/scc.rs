@@ -35,7 +35,7 @@ fn golden_reverse_shell() {
         &include_str!("reverse_shell.json")
             .replace("ID", &id)
             .replace("SHORT", &id[..12])
-            .replace("VERSION", crate::VERSION),
+            .replace("VERSION", crate::model::VERSION),
     )
     .unwrap();
     assert_eq!(line, expected);

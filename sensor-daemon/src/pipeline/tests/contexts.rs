@@ -4,12 +4,13 @@
 
 use std::process::Command;
 
-use super::{
-    cloud::{Overrides, Resources},
-    *,
-};
+use super::super::Contexts;
 use crate::{
     detect::State,
+    enrich::{
+        Enricher, Learnt, Wanted,
+        cloud::{Overrides, Resources},
+    },
     finding::{Report, tests::reverse_shell},
     model::{Cloud, Host, Losses, ProcessId},
     procfs,

@@ -6,13 +6,13 @@ use std::{
     net::IpAddr,
 };
 
-use super::{
-    cloud::{Overrides, Resources},
-    container::Containers,
-    enricher::{Enricher, JOBS_MAX, Job, Learnt},
-};
 use crate::{
     detect::State,
+    enrich::{
+        Enricher, JOBS_MAX, Job, Learnt,
+        cloud::{Overrides, Resources},
+        container::Containers,
+    },
     finding::Report,
     model::{Cloud, Container, Context},
 };

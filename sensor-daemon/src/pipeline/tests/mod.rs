@@ -1,5 +1,7 @@
 //! A source made of a table: the pipeline yields findings from it as from the kernel side.
 
+mod contexts;
+
 use std::{
     cell::RefCell,
     collections::{HashSet, VecDeque},
@@ -11,7 +13,7 @@ use sensor_common::first_argument::ProgramFile;
 use super::*;
 use crate::{
     detect::{State, Technique},
-    enrich::{Contexts, cloud::Overrides},
+    enrich::cloud::Overrides,
     model::{
         Descriptor, Executable, Exit, Flow, OpenFiles, Owner, Text,
         samples::{self, process},
