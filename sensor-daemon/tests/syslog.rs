@@ -137,7 +137,7 @@ fn findings_arrive_over_every_transport() {
     for report in &reports {
         let of_it = messages.iter().filter(|message| {
             let fields = fields(message);
-            fields["id"] == report.id && fields["update"] == report.incident.update.to_string()
+            fields["id"] == report.id && fields["update"].as_str() == Some(report.incident.update.to_string().as_str())
         });
         assert_eq!(of_it.count(), 3, "{}", report.id);
     }

@@ -52,7 +52,7 @@ pub enum Learnt {
         container: Option<Container>,
     },
     /// Of this machine. Comes once, also if nothing was found out.
-    Machine(Resources),
+    Machine(Box<Resources>),
 }
 
 /// The end that detection holds.
@@ -76,7 +76,7 @@ impl Enricher {
             let learnt = learnt.clone();
             thread::Builder::new().name("metadata".into()).spawn(move || {
                 // Nobody listens once the sensor is stopping.
-                let _ = learnt.blocking_send(Learnt::Machine(ask_metadata()));
+                let _ = learnt.blocking_send(Learnt::Machine(Box::new(ask_metadata())));
             })?;
         }
         thread::Builder::new().name("enrich".into()).spawn(move || {

@@ -102,7 +102,7 @@ impl Contexts {
                 vec![id]
             }
             Learnt::Machine(resources) => {
-                self.resources = resources;
+                self.resources = *resources;
                 self.machine_pending = false;
                 let findings = &self.findings;
                 let is_pending = |id: &String| findings.get(id).is_some_and(|known| known.pending);

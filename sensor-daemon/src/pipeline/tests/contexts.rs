@@ -131,7 +131,7 @@ fn what_is_learnt_of_the_machine_comes_late_as_well() {
         first.incident.shell.cgroup.leaf = leaf.into();
         contexts.add(&mut first);
         assert_eq!(contexts.learn(learnt.blocking_recv().unwrap()).len(), 1);
-        let updates = contexts.learn(Learnt::Machine(resources.clone()));
+        let updates = contexts.learn(Learnt::Machine(Box::new(resources.clone())));
         let named = updates
             .first()
             .and_then(|update| update.context.cloud.as_ref())
@@ -141,7 +141,7 @@ fn what_is_learnt_of_the_machine_comes_late_as_well() {
             // It was said from the start, and there is nothing else to tell.
             None => assert_eq!((first.context.cloud.unwrap().name.as_str(), expected), ("own", "own")),
         }
-        assert!(contexts.learn(Learnt::Machine(Resources::default())).is_empty());
+        assert!(contexts.learn(Learnt::Machine(Box::default())).is_empty());
     }
 }
 

@@ -168,7 +168,7 @@ fn descriptor(fd: u32, stream: Stream) -> Descriptor {
 
 #[test]
 fn a_shell_on_a_connection_is_one_finding_from_its_start_to_its_end() {
-    let streams = [const { () }; 3].map(|()| Stream::Socket(samples::socket()));
+    let streams = [0, 1, 2].map(|_| Stream::Socket(samples::socket()));
     let ended = Exit {
         time: BootTime(u64::from(SHELL) + 1),
         process: process(SHELL),
