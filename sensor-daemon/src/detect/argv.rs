@@ -185,8 +185,8 @@ fn short_options<'a>(
                 continue;
             }
             let value = if tail.is_empty() { rest.next() } else { Some(tail) };
-            if dialect.code_stops {
-                seen.text = value.filter(|_| letter == b'c');
+            if letter == b'c' {
+                seen.text = value;
             }
             return !dialect.code_stops;
         }

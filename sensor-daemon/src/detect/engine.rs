@@ -10,6 +10,7 @@
 use crate::model::{BootTime, Exec, Observation, ProcessId};
 
 use super::{
+    argv,
     command_loops::CommandLoops,
     incident::Ties,
     incidents::{Incidents, Settings},
@@ -155,7 +156,8 @@ impl Engine {
         if let Some(key) = self.incidents.of_sockets(&ties.sockets) {
             return self.join_socket(key, exec, &ties, inspector);
         }
-        if self.services.cover(&exec) {
+        // A shell that reads its commands from the connection is nobody's ordinary work, so the exception does not vouch for it.
+        if self.services.cover(&exec) && !argv::reads_commands(&exec) {
             return self.services.insert(&exec, Reason::Excepted, inspector);
         }
         let judgement = match rule::judge(&exec, |socket| self.services.serve(&exec, socket)) {

@@ -5,7 +5,7 @@ use std::{fs::File, io::Read as _};
 
 use crate::model::{
     Text,
-    secrets::{MASK, in_url, is_key},
+    secrets::{MASK, has_login, is_key},
 };
 
 /// Most bytes that are read, most variables and bytes of a variable that are kept.
@@ -110,7 +110,7 @@ fn looks_secret(value: &str) -> bool {
     let words =
         || value.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ';' | '=' | '&' | '(' | ')'));
     let begins = words().any(|word| is_key(word) || matches!(word, "Bearer" | "Basic"));
-    let address = words().any(|word| in_url(word).is_some());
+    let address = has_login(value);
     let run = words()
         .flat_map(|word| word.split(['/', ':', '.', '@', '\\']))
         .any(|word| is_random(word.trim_end_matches('=')));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::{
-    finding::{Report, describe, human, time, typed},
+    finding::{Closed, Report, describe, human, time, typed},
     model::{BootTime, Credentials, ProcessId, ProgramKind, Text},
 };
 
@@ -31,7 +31,7 @@ impl Story {
             title: human::title(incident.technique),
             host: safe(&report.host.hostname),
             place: facts::place(report),
-            verdict: bounded(&describe::sentence(incident)),
+            verdict: bounded(&verdict(report)),
             evidence: safe(&incident.evidence),
             opened: stamp(incident.opened),
             updated: stamp(incident.updated),
@@ -57,6 +57,18 @@ impl Story {
     pub fn kept_in(mut self, directory: &Path) -> Self {
         advice::of_record(&mut self.steps, &directory.to_string_lossy());
         self
+    }
+}
+
+/// What happened, and whether somebody has dealt with it.
+fn verdict(report: &Report) -> String {
+    let sentence = describe::sentence(&report.incident);
+    match &report.closed {
+        None => sentence,
+        Some(Closed { reason: None, .. }) => format!("{sentence} The finding was closed."),
+        Some(Closed {
+            reason: Some(reason), ..
+        }) => format!("{sentence} The finding was closed: {reason}"),
     }
 }
 

@@ -12,12 +12,14 @@ use super::{Report, describe, scc, time};
 pub(super) fn cloud_logging(report: &Report) -> Value {
     let incident = &report.incident;
     let mut entry = scc(report);
-    entry["severity"] = match (incident.ended, incident.severity) {
-        // An end is no alarm.
-        (Some(_), _) | (None, Severity::Low) => "NOTICE",
-        (None, Severity::Medium) => "WARNING",
-        (None, Severity::High) => "ERROR",
-        (None, Severity::Critical) => "CRITICAL",
+    let is_over = incident.ended.is_some() || report.closed.is_some();
+    entry["severity"] = match incident.severity {
+        // The end of a takeover is no alarm, and neither is its closing.
+        _ if is_over => "NOTICE",
+        Severity::Low => "NOTICE",
+        Severity::Medium => "WARNING",
+        Severity::High => "ERROR",
+        Severity::Critical => "CRITICAL",
     }
     .into();
     entry["message"] = describe::sentence(incident).into();

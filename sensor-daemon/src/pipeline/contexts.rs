@@ -1,5 +1,16 @@
-//! What was found out about each open finding: kept beside the engine, added to every report, and the reason for a report of its own
-//! where it came after the first. Bounded; does no I/O.
+//! What was found out about each open finding. It is kept beside the engine and added to every report. If it comes after a
+//! finding was reported, it is a reason for one more report.
+//!
+//! The first report of a finding waits for it, but no longer than [`FIRST_REPORT_WAIT`]. So one takeover normally begins with
+//! one entry in the journal and not with two. For example:
+//!
+//! ```text
+//! 0.0 ms  the engine emits update 1 of a finding: kept back, and a job for the enricher
+//! 0.2 ms  the enricher answers: update 1 is reported, with posture, account and file
+//! 1.0 s   the engine emits update 2: reported at once, with the context of update 1
+//! ```
+//!
+//! Bounded; does no I/O.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -14,11 +25,13 @@ use crate::{
         container::Containers,
     },
     finding::Report,
-    model::{Cloud, Container, Context},
+    model::{BootTime, Cloud, Container, Context},
 };
 
 /// Most findings whose context is remembered.
 const FINDINGS_MAX: usize = 1024;
+/// Longest wait of a finding's first report for its context, in nanoseconds.
+const FIRST_REPORT_WAIT: u64 = 5_000_000;
 
 /// What is known beside the evidence.
 pub struct Contexts {
@@ -30,6 +43,8 @@ pub struct Contexts {
     order: VecDeque<String>,
     /// The newest report of findings of which something is still to be found out.
     waiting: HashMap<String, Report>,
+    /// First reports that wait for their context, and when each is due without it. The earliest comes first.
+    kept_back: VecDeque<(BootTime, Report)>,
     /// Nobody looks around for a recording.
     enricher: Option<Enricher>,
     /// The metadata server is being asked.
@@ -58,6 +73,7 @@ impl Contexts {
             findings: HashMap::new(),
             order: VecDeque::new(),
             waiting: HashMap::new(),
+            kept_back: VecDeque::new(),
             enricher: None,
             machine_pending: false,
         }
@@ -90,6 +106,34 @@ impl Contexts {
         self.forget_if_over(report);
     }
 
+    /// Keeps a finding's first report back if its context is being found out. Returns whether it did.
+    pub fn keep_back(&mut self, report: &Report, now: BootTime) -> bool {
+        let pending = self.findings.get(&report.id).is_some_and(|known| known.pending);
+        let is_kept_back = pending && report.incident.update == 1;
+        if is_kept_back {
+            self.kept_back.push_back((now.after(FIRST_REPORT_WAIT), report.clone()));
+        }
+        is_kept_back
+    }
+
+    /// Gives back the report of this finding that was kept back, if there is one.
+    pub fn release(&mut self, id: &str) -> Option<Report> {
+        let at = self.kept_back.iter().position(|(_, report)| report.id == id)?;
+        self.kept_back.remove(at).map(|(_, report)| report)
+    }
+
+    /// Gives back the reports that have waited long enough.
+    pub fn overdue(&mut self, now: BootTime) -> Vec<Report> {
+        let waiting = self.kept_back.partition_point(|(due, _)| *due <= now);
+        self.kept_back.drain(..waiting).map(|(_, report)| report).collect()
+    }
+
+    /// When [`Self::overdue`] is to be asked next.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<BootTime> {
+        self.kept_back.front().map(|(due, _)| *due)
+    }
+
     /// Takes what was found out: the reports to be made of it.
     pub fn learn(&mut self, learnt: Learnt) -> Vec<Report> {
         let ids = match learnt {
@@ -115,11 +159,12 @@ impl Contexts {
     }
 
     fn report_again(&mut self, id: &str) -> Option<Report> {
+        let is_first = self.release(id).is_some();
         let mut report = self.waiting.remove(id)?;
         let before = (report.context.clone(), report.incident.shell.container.clone());
         self.fill(&mut report);
         let news = before != (report.context.clone(), report.incident.shell.container.clone());
-        if news {
+        if news && !is_first {
             report.incident.update += 1;
             report.incident.new_commands = 0;
             if let Some(known) = self.findings.get_mut(id) {
@@ -131,7 +176,7 @@ impl Contexts {
             self.waiting.insert(id.to_owned(), report.clone());
         }
         self.forget_if_over(&report);
-        news.then_some(report)
+        (news || is_first).then_some(report)
     }
 
     fn fill(&self, report: &mut Report) {

@@ -164,7 +164,8 @@ impl<S: Events + Probe + Control, O: Output> Pipeline<S, O> {
 
     /// When [`Self::tick`] is due.
     pub fn next_deadline(&self) -> Option<BootTime> {
-        self.engine.next_deadline()
+        let first_report = self.reports.contexts.next_deadline();
+        [self.engine.next_deadline(), first_report].into_iter().flatten().min()
     }
 
     /// When [`Self::scan_if_due`] is due.
@@ -319,9 +320,12 @@ impl<S: Events + Probe + Control, O: Output> Pipeline<S, O> {
         self.turn(Turn::Observe(Observation::Exec(Box::new(exec))));
     }
 
-    /// Lets the engine do what is due.
+    /// Lets the engine do what is due, and reports what has waited long enough for its context.
     pub fn tick(&mut self) {
-        self.turn(Turn::Tick(boot_time()));
+        let now = boot_time();
+        let overdue = self.reports.contexts.overdue(now);
+        self.put_all(overdue);
+        self.turn(Turn::Tick(now));
         self.rest();
     }
 
@@ -330,6 +334,8 @@ impl<S: Events + Probe + Control, O: Output> Pipeline<S, O> {
         let open = self.engine.open_incidents();
         self.turn(Turn::Finish(boot_time()));
         self.rest();
+        let kept_back = self.reports.contexts.overdue(BootTime(u64::MAX));
+        self.put_all(kept_back);
         let losses = self.losses();
         (open, losses, self.output)
     }
@@ -380,17 +386,23 @@ impl<S: Events + Probe + Control, O: Output> Pipeline<S, O> {
         if let Some(recorder) = &self.recorder {
             recorder.findings(losses, self.reports.host.boot_unix_ns);
         }
+        let now = boot_time();
         for incident in incidents {
-            let report = self.reports.report(incident, losses);
+            let due = self.reports.due(incident, losses, now);
+            self.put_all(due);
+        }
+    }
+
+    fn put_all(&self, reports: Vec<Report>) {
+        for report in reports {
             self.output.put(report);
         }
     }
 
     /// Reports again where more is known now.
     pub fn learn(&mut self, learnt: Learnt) {
-        for report in self.reports.contexts.learn(learnt) {
-            self.output.put(report);
-        }
+        let reports = self.reports.contexts.learn(learnt);
+        self.put_all(reports);
     }
 
     fn losses(&self) -> Losses {

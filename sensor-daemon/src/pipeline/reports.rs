@@ -5,7 +5,7 @@ use super::Contexts;
 use crate::{
     detect::Snapshot,
     finding::{Arguments, Report},
-    model::{Coverage, Host, Losses},
+    model::{BootTime, Coverage, Host, Losses},
 };
 
 /// Makes incidents into reports.
@@ -32,7 +32,16 @@ impl Reports {
         }
     }
 
-    /// All that is known by now.
+    /// The reports to be given out now that the engine has emitted this snapshot. A finding's first report may be kept back for a
+    /// moment: [`Contexts::overdue`] and [`Contexts::learn`] give it back.
+    pub fn due(&mut self, snapshot: Snapshot, losses: Losses, now: BootTime) -> Vec<Report> {
+        let report = self.report(snapshot, losses);
+        let earlier = self.contexts.release(&report.id);
+        let report = (!self.contexts.keep_back(&report, now)).then_some(report);
+        earlier.into_iter().chain(report).collect()
+    }
+
+    /// A report with all that is known by now.
     pub fn report(&mut self, snapshot: Snapshot, losses: Losses) -> Report {
         let mut report = Report::new(snapshot, &self.host, losses);
         report.show_arguments(self.arguments);

@@ -3,13 +3,18 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
+    os::{
+        fd::AsRawFd as _,
+        unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
+    },
     path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
+
+use rustix::fs::OFlags;
 
 use super::Sink;
 use crate::finding::{Encoding, Report};
@@ -57,16 +62,17 @@ impl Appended {
 /// its owner's: both are refused.
 fn open_for_lines(path: &Path) -> io::Result<File> {
     let mut file = OpenOptions::new()
-        .read(true)
         .append(true)
         .create(true)
         .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
+        // Opening a FIFO that nobody reads must fail and not wait.
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(path)
         .map_err(|error| match error.raw_os_error() {
             Some(libc::ELOOP) => refusal(path, "is a symbolic link: name the file itself"),
             _ => error,
         })?;
+    rustix::fs::fcntl_setfl(&file, rustix::fs::fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
     let metadata = file.metadata()?;
     if ![0, rustix::process::geteuid().as_raw()].contains(&metadata.uid()) {
         return Err(refusal(
@@ -77,7 +83,8 @@ fn open_for_lines(path: &Path) -> io::Result<File> {
     // A sensor that was killed may have left a part of a line.
     if metadata.is_file() && metadata.len() > 0 {
         let mut last = [0];
-        file.read_exact_at(&mut last, metadata.len() - 1)?;
+        let readable = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+        readable.read_exact_at(&mut last, metadata.len() - 1)?;
         if last != *b"\n" {
             file.write_all(b"\n")?;
         }

@@ -115,14 +115,11 @@ impl Syslog {
                 socket.send_to(message.as_bytes(), path)?;
             }
             Collector::Udp(place) => {
-                let open = self.datagrams.take().map(|socket| send_datagram(socket, message));
-                let sent = match open {
-                    Some(Ok(socket)) => socket,
-                    Some(Err(_)) | None => {
-                        first(place.to_socket_addrs()?, |to| send_datagram(connected(to)?, message))?
-                    }
-                };
-                self.datagrams = Some(sent);
+                // After an error the socket is gone: the retry looks the name up anew.
+                self.datagrams = Some(match self.datagrams.take() {
+                    Some(socket) => send_datagram(socket, message)?,
+                    None => first(place.to_socket_addrs()?, |to| send_datagram(connected(to)?, message))?,
+                });
             }
             Collector::Tcp(place) => {
                 let mut stream = match self.stream.take().filter(is_open) {

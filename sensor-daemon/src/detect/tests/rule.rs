@@ -302,15 +302,17 @@ fn an_exception_covers_what_the_program_runs_on_its_connection() {
             ..Conditions::default()
         },
     };
-    let mut scene = Scene::of(Settings {
-        exceptions: Exceptions::new(vec![exception]),
-        ..Settings::default()
-    });
-    assert_eq!(
-        verdict(&scene.exec(Build::new(200, "updater").on("ioe", &socket(7)))),
-        "-"
-    );
-    for (pid, line, parent) in [(201, "tar x", 200), (202, "sh", 200), (203, "gzip -d", 201)] {
+    let excepted = || {
+        let mut scene = Scene::of(Settings {
+            exceptions: Exceptions::new(vec![exception.clone()]),
+            ..Settings::default()
+        });
+        let updater = Build::new(200, "updater").on("ioe", &socket(7));
+        assert_eq!(verdict(&scene.exec(updater)), "-");
+        scene
+    };
+    let mut scene = excepted();
+    for (pid, line, parent) in [(201, "tar x", 200), (202, "sh install.sh", 200), (203, "gzip -d", 201)] {
         let child = Build::new(pid, line).on("ioe", &socket(7)).parent(parent, "updater");
         assert_eq!(verdict(&scene.exec(child)), "-", "{line}");
     }
@@ -319,6 +321,9 @@ fn an_exception_covers_what_the_program_runs_on_its_connection() {
     assert_eq!(verdict(&scene.exec(child)), "CRITICAL reverse_shell");
     let stranger = Build::new(205, "sh").on("ioe", &socket(7)).parent(300, "bash");
     assert_eq!(verdict(&scene.exec(stranger)), "CRITICAL reverse_shell");
+    // Nor is a shell that reads its commands from the connection.
+    let shell = Build::new(202, "sh").on("ioe", &socket(7)).parent(200, "updater");
+    assert_eq!(verdict(&excepted().exec(shell)), "CRITICAL reverse_shell");
 }
 
 #[test]

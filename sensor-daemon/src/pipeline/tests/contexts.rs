@@ -12,7 +12,7 @@ use crate::{
         cloud::{Overrides, Resources},
     },
     finding::{Report, tests::reverse_shell},
-    model::{Cloud, Host, Losses, ProcessId},
+    model::{BootTime, Cloud, Host, Losses, ProcessId},
     procfs,
 };
 
@@ -66,7 +66,7 @@ fn a_live_process_is_found_out_once_and_told_ever_after() {
     assert_eq!(
         (first.incident.update, first.context.posture.is_none()),
         (1, true),
-        "the first line never waits"
+        "nothing is known yet"
     );
     let update = contexts.learn(learnt.blocking_recv().unwrap()).pop().unwrap();
     assert_eq!((update.id.as_str(), update.incident.update), (first.id.as_str(), 2));
@@ -87,6 +87,44 @@ fn a_live_process_is_found_out_once_and_told_ever_after() {
     contexts.add(&mut last);
     assert_eq!((last.incident.update, &last.context), (4, context));
     assert!(learnt.try_recv().is_err(), "it is found out once");
+}
+
+/// Nanoseconds that no first report waits.
+const SECOND: u64 = 1_000_000_000;
+
+#[test]
+fn a_first_report_waits_for_its_context_and_is_then_told_once() {
+    let (enricher, mut learnt) = enricher();
+    let mut contexts = Contexts::live(Overrides::default(), enricher, Resources::default(), vec![]);
+    let mut first = report(None);
+    contexts.add(&mut first);
+    assert!(contexts.keep_back(&first, BootTime(0)));
+    let told = contexts.learn(learnt.blocking_recv().unwrap()).pop().unwrap();
+    assert_eq!((told.incident.update, told.context.posture.is_some()), (1, true));
+    assert_eq!(contexts.next_deadline(), None);
+    assert!(contexts.overdue(BootTime(SECOND)).is_empty(), "it was told");
+    let mut second = report(None);
+    second.incident.update = 2;
+    contexts.add(&mut second);
+    assert!(!contexts.keep_back(&second, BootTime(SECOND)));
+    assert_eq!(second.incident.update, 2, "no number is left out");
+}
+
+#[test]
+fn a_first_report_waits_for_a_moment_only() {
+    let (enricher, mut learnt) = enricher();
+    let mut contexts = Contexts::live(Overrides::default(), enricher, Resources::default(), vec![]);
+    let mut first = report(None);
+    contexts.add(&mut first);
+    assert!(contexts.keep_back(&first, BootTime(0)));
+    let due = contexts.next_deadline().unwrap();
+    assert!(contexts.overdue(BootTime(due.0 - 1)).is_empty());
+    assert_eq!(contexts.overdue(due), [first]);
+    let told = contexts.learn(learnt.blocking_recv().unwrap()).pop().unwrap();
+    assert_eq!(
+        told.incident.update, 2,
+        "what was found out later is a state of its own"
+    );
 }
 
 #[test]
