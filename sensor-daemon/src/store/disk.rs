@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 use tracing::warn;
 
 use super::{FILE, database::Database, error::StoreError};
@@ -35,11 +38,13 @@ impl Disk {
             .mode(0o700)
             .create(&directory)
             .map_err(explain)?;
-        check(&directory)?;
+        let directory = trusted(&directory)?;
         let path = directory.join(FILE);
         let lock = private(&directory.join("lock")).map_err(explain)?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Err(StoreError::InUse { path });
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(StoreError::InUse { path }),
+            Err(error) => return Err(explain(error.into())),
         }
         Ok(Self {
             path,
@@ -96,12 +101,30 @@ impl Disk {
     }
 }
 
+/// The directory itself, if no other user could exchange it. With `DynamicUser=`, systemd makes the state directory a symbolic
+/// link. A link is followed only if root owns it and nobody but root can replace it.
+fn trusted(directory: &Path) -> Result<PathBuf, StoreError> {
+    let explain = |source| StoreError::io(directory, source);
+    let link = fs::symlink_metadata(directory).map_err(explain)?;
+    let mut place = directory.to_owned();
+    if link.is_symlink() && link.uid() == 0 {
+        let absolute = std::path::absolute(directory).map_err(explain)?;
+        let parent = absolute.parent().unwrap_or(Path::new("/"));
+        let parent = fs::metadata(parent).map_err(explain)?;
+        if parent.uid() == 0 && parent.mode() & 0o022 == 0 {
+            place = fs::canonicalize(directory).map_err(explain)?;
+        }
+    }
+    check(&place)?;
+    Ok(place)
+}
+
 /// Refuses a directory whose content another user could exchange.
 fn check(directory: &Path) -> Result<(), StoreError> {
     let metadata = fs::symlink_metadata(directory).map_err(|source| StoreError::io(directory, source))?;
     let owner = metadata.uid();
     let why = if metadata.is_symlink() {
-        "it is a symbolic link".to_owned()
+        "it is a symbolic link that others than root could replace".to_owned()
     } else if !metadata.is_dir() {
         "it is no directory".to_owned()
     } else if owner != 0 && owner != rustix::process::geteuid().as_raw() {

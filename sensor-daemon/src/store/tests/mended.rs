@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::{chown, symlink},
+    os::unix::fs::{PermissionsExt as _, chown, lchown, symlink},
 };
 
 use super::{SINK, deliver, finding, kept, start, start_retrying, wait_until};
@@ -53,10 +53,17 @@ fn a_directory_that_somebody_else_controls_is_not_used() {
     fs::create_dir(&target).unwrap();
     let link = outer.path().join("link");
     symlink(&target, &link).unwrap();
+    lchown(&link, Some(65_534), None).unwrap();
+    // Root's link where others may replace it.
+    let open = outer.path().join("open");
+    fs::create_dir(&open).unwrap();
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o1777)).unwrap();
+    let replaceable = open.join("link");
+    symlink(&target, &replaceable).unwrap();
     let foreign = outer.path().join("foreign");
     fs::create_dir(&foreign).unwrap();
     chown(&foreign, Some(65_534), None).unwrap();
-    for directory in [&link, &outer.path().join("link/"), &foreign] {
+    for directory in [&link, &outer.path().join("link/"), &replaceable, &foreign] {
         let store = start(directory);
         store.put(finding("a", State::Active));
         assert_eq!(deliver(&mut store.follow(SINK), 1).len(), 1);
@@ -67,6 +74,19 @@ fn a_directory_that_somebody_else_controls_is_not_used() {
         fs::read_dir(&target).unwrap().count() + fs::read_dir(&foreign).unwrap().count(),
         0
     );
+}
+
+#[test]
+fn a_link_that_only_root_can_replace_is_followed() {
+    let outer = tempfile::tempdir().unwrap();
+    let target = outer.path().join("private");
+    fs::create_dir(&target).unwrap();
+    let link = outer.path().join("link");
+    symlink("private", &link).unwrap();
+    let store = start(&link);
+    store.put(finding("a", State::Active));
+    store.join();
+    assert_eq!(kept(&target).len(), 1);
 }
 
 #[test]
