@@ -28,6 +28,7 @@ use crate::{
         Events as _,
         ebpf::{self, Attached, LoadError, LoadOptions},
     },
+    store::Settled,
 };
 
 /// The child of the self-test is seen within a millisecond; a machine that swaps gets this long.
@@ -137,9 +138,12 @@ async fn watch_until_told(
     }
 
     self_test(&mut pipeline).await?;
-    if pipeline.scan_at_start() {
-        pipeline.output().store.settle();
-    }
+    let certain = if pipeline.scan_at_start() {
+        Settled::All
+    } else {
+        Settled::OtherBoots(pipeline.host().boot_id.clone())
+    };
+    pipeline.output().store.settle(certain);
     info!(
         host = pipeline.host().hostname,
         kernel = pipeline.host().kernel,

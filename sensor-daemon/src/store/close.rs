@@ -10,7 +10,13 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::{FILE, database::Database, disk::Disk, error::StoreError, schema};
+use super::{
+    FILE,
+    database::Database,
+    disk::{Disk, Foreign},
+    error::StoreError,
+    schema,
+};
 use crate::finding::Closed;
 
 /// Pause before it is looked whether the sensor has carried a request out.
@@ -27,13 +33,13 @@ pub fn close(directory: &Path, id: &str, closed: &Closed, patience: Duration) ->
     let deadline = Instant::now() + patience;
     let mut asked: Option<Connection> = None;
     loop {
-        match Disk::lock(directory) {
-            Ok(_disk) => {
-                let mut database = Database::open(&path)?;
+        match Disk::lock(directory, Foreign::IfGivenByRoot) {
+            Ok(disk) => {
+                let mut database = Database::open(&disk.path)?;
                 if asked.is_none() {
                     Database::request(&database.connection, id, closed).map_err(explain)?;
                 }
-                database.close_requested().map_err(explain)?;
+                database.close_requested(0).map_err(explain)?;
                 return Ok(true);
             }
             Err(StoreError::InUse { .. }) => {}

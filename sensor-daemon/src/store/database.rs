@@ -159,16 +159,18 @@ impl Database {
         Ok(())
     }
 
-    /// Writes a new, closed state of each finding that somebody asked to close. Returns how many.
-    pub(super) fn close_requested(&mut self) -> rusqlite::Result<usize> {
+    /// Writes a new, closed state of each finding that somebody asked to close. The states' numbers go on after `last`, which may
+    /// be beyond the file: a file that was made anew begins with the states that were in memory. Returns the last number.
+    pub(super) fn close_requested(&mut self, mut last: i64) -> rusqlite::Result<i64> {
         let transaction = self.connection.transaction()?;
         let requests: Vec<(String, String)> = transaction
             .prepare_cached("SELECT id, closed FROM closings")?
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<rusqlite::Result<_>>()?;
         if requests.is_empty() {
-            return Ok(0);
+            return Ok(last);
         }
+        last = last.max(rows::last(&transaction)?);
         for (id, closed) in &requests {
             let mut newest =
                 transaction.prepare_cached("SELECT seq, report FROM reports WHERE latest = 1 AND id = ?1")?;
@@ -181,13 +183,13 @@ impl Database {
                 let since_boot = closed.unix_ns.saturating_sub(report.host.boot_unix_ns);
                 incident.updated = incident.updated.max(BootTime(since_boot.max(0).unsigned_abs()));
                 report.closed = Some(closed);
-                let seq = rows::last(&transaction)? + 1;
-                insert(&transaction, &Queued::new(seq, report)?)?;
+                last += 1;
+                insert(&transaction, &Queued::new(last, report)?)?;
             }
         }
         transaction.execute("DELETE FROM closings", [])?;
         transaction.commit()?;
-        Ok(requests.len())
+        Ok(last)
     }
 }
 

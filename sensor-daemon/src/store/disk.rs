@@ -28,7 +28,7 @@ pub(super) struct Disk {
 
 impl Disk {
     /// Makes the directory if need be, and takes the right to write in it.
-    pub(super) fn lock(directory: &Path) -> Result<Self, StoreError> {
+    pub(super) fn lock(directory: &Path, foreign: Foreign) -> Result<Self, StoreError> {
         // Without a slash at the end, which would make the kernel follow a symlink.
         let directory: PathBuf = directory.components().collect();
         let explain = |source| StoreError::io(&directory, source);
@@ -38,7 +38,7 @@ impl Disk {
             .mode(0o700)
             .create(&directory)
             .map_err(explain)?;
-        let directory = trusted(&directory)?;
+        let directory = trusted(&directory, foreign)?;
         let path = directory.join(FILE);
         let lock = private(&directory.join("lock")).map_err(explain)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
@@ -103,7 +103,7 @@ impl Disk {
 
 /// The directory itself, if no other user could exchange it. With `DynamicUser=`, systemd makes the state directory a symbolic
 /// link. A link is followed only if root owns it and nobody but root can replace it.
-fn trusted(directory: &Path) -> Result<PathBuf, StoreError> {
+fn trusted(directory: &Path, foreign: Foreign) -> Result<PathBuf, StoreError> {
     let explain = |source| StoreError::io(directory, source);
     let link = fs::symlink_metadata(directory).map_err(explain)?;
     let mut place = directory.to_owned();
@@ -115,19 +115,31 @@ fn trusted(directory: &Path) -> Result<PathBuf, StoreError> {
             place = fs::canonicalize(directory).map_err(explain)?;
         }
     }
-    check(&place)?;
+    check(&place, foreign)?;
     Ok(place)
 }
 
+/// What to do with a directory that belongs to another user.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Foreign {
+    /// The sensor refuses it.
+    Refuse,
+    /// Root may use it if nobody but root could have put it there. So root can close findings of a service that has a user of its own.
+    IfGivenByRoot,
+}
+
 /// Refuses a directory whose content another user could exchange.
-fn check(directory: &Path) -> Result<(), StoreError> {
+fn check(directory: &Path, foreign: Foreign) -> Result<(), StoreError> {
     let metadata = fs::symlink_metadata(directory).map_err(|source| StoreError::io(directory, source))?;
     let owner = metadata.uid();
     let why = if metadata.is_symlink() {
         "it is a symbolic link that others than root could replace".to_owned()
     } else if !metadata.is_dir() {
         "it is no directory".to_owned()
-    } else if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+    } else if owner != 0
+        && owner != rustix::process::geteuid().as_raw()
+        && !(foreign == Foreign::IfGivenByRoot && is_given_by_root(directory))
+    {
         format!("it belongs to the user {owner}")
     } else if metadata.mode() & 0o1002 == 0o002 {
         "everybody may write to it".to_owned()
@@ -136,6 +148,15 @@ fn check(directory: &Path) -> Result<(), StoreError> {
     };
     let path = directory.to_owned();
     Err(StoreError::Untrusted { path, why })
+}
+
+/// Whether this process is root's, and nobody but root could have put the directory where it is.
+fn is_given_by_root(directory: &Path) -> bool {
+    let parent = std::path::absolute(directory)
+        .ok()
+        .and_then(|path| path.parent().map(Path::to_owned));
+    let parent = parent.and_then(|parent| fs::metadata(parent).ok());
+    rustix::process::geteuid().is_root() && parent.is_some_and(|parent| parent.uid() == 0 && parent.mode() & 0o022 == 0)
 }
 
 fn with(path: &Path, suffix: &str) -> PathBuf {

@@ -14,6 +14,7 @@ use super::{
     follower::Follower,
     record::Record,
     retention::Retention,
+    settled::Settled,
     shared::{Shared, lock},
     writer::Writer,
 };
@@ -76,9 +77,9 @@ impl Store {
     }
 
     /// Says that whatever goes on was handed over. What an earlier start of the sensor left open, and this one did not meet, is
-    /// over.
-    pub fn settle(&self) {
-        lock(&self.shared.work).settle = true;
+    /// over, as far as that is certain.
+    pub fn settle(&self, certain: Settled) {
+        lock(&self.shared.work).settle = Some(certain);
         self.shared.handed_over.notify_one();
     }
 

@@ -17,6 +17,7 @@ mod record;
 mod retention;
 mod rows;
 mod schema;
+mod settled;
 mod shared;
 mod writer;
 
@@ -32,6 +33,7 @@ pub use self::{
     reader::Reader,
     retention::Retention,
     rows::{OutputState, Stored},
+    settled::Settled,
 };
 
 /// The file in the state directory.

@@ -14,7 +14,9 @@ use tracing::{debug, warn};
 
 use super::{
     database::{Cursor, Database, Previous, Queued},
+    retention,
     rows::Stored,
+    settled::Settled,
 };
 use crate::{detect::State, finding::Report};
 
@@ -22,6 +24,8 @@ use crate::{detect::State, finding::Report};
 const BATCH: usize = 64;
 /// Most bytes of states in the queue.
 const QUEUE_MAX: usize = 16 << 20;
+/// Most superseded states in the queue, as in the file. Beyond that only each finding's newest state is kept.
+const SUPERSEDED_MAX: usize = retention::SUPERSEDED_MAX.unsigned_abs() as usize;
 
 #[derive(Default)]
 pub(super) struct Record {
@@ -130,7 +134,9 @@ impl Record {
             let done = |queued: &Queued| queued.seq <= delivered && !(is_newest(queued) && is_open(queued));
             let at = if !is_file_planned && let Some(at) = self.queue.iter().position(done) {
                 at
-            } else if self.queued_bytes > QUEUE_MAX {
+            } else if self.queue.iter().filter(|queued| !is_newest(queued)).count() > SUPERSEDED_MAX
+                || self.queued_bytes > QUEUE_MAX
+            {
                 let superseded = self.queue.iter().position(|queued| !is_newest(queued));
                 let ended = || self.queue.iter().position(|queued| !is_open(queued));
                 superseded.or_else(ended).unwrap_or(0)
@@ -196,10 +202,14 @@ impl Record {
         }
     }
 
-    /// Findings that an earlier start of the sensor left open and that this one has not met.
-    pub(super) fn abandoned(&self) -> rusqlite::Result<Vec<Report>> {
+    /// Findings that an earlier start of the sensor left open, that this one has not met, and whose end is certain.
+    pub(super) fn abandoned(&self, certain: &Settled) -> rusqlite::Result<Vec<Report>> {
         let Some(file) = &self.file else { return Ok(Vec::new()) };
         let mut open = file.open_up_to(self.earlier)?;
+        open.retain(|report| match certain {
+            Settled::All => true,
+            Settled::OtherBoots(boot_id) => report.host.boot_id != *boot_id,
+        });
         open.retain(|report| self.queue.iter().all(|queued| queued.report.id != report.id));
         Ok(open)
     }

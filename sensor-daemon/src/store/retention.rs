@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 
 /// Superseded states that wait for a sink at most. Beyond that only each finding's newest state is kept.
-const SUPERSEDED_MAX: i64 = 256;
+pub(super) const SUPERSEDED_MAX: i64 = 256;
 /// Findings forgotten in one transaction, so that the log stays short.
 const BATCH: i64 = 32;
 

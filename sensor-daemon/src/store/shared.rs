@@ -5,7 +5,7 @@ use std::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
 };
 
-use super::record::Record;
+use super::{record::Record, settled::Settled};
 use crate::finding::Report;
 
 /// States that wait for the writer before a newer state replaces an older one of the same finding.
@@ -31,7 +31,7 @@ pub(super) struct Work {
     /// States to be kept.
     pub(super) waiting: VecDeque<Report>,
     /// After these, what an earlier sensor left open is over.
-    pub(super) settle: bool,
+    pub(super) settle: Option<Settled>,
     /// Nothing more will be handed over.
     pub(super) closed: bool,
     /// States that were not kept, or that some sink does not get.

@@ -12,10 +12,11 @@ use std::{
 use tracing::{debug, info, warn};
 
 use super::{
-    disk::Disk,
+    disk::{Disk, Foreign},
     error::StoreError,
     record::Record,
     retention::{self, Retention},
+    settled::Settled,
     shared::{Shared, Work, lock},
     unix_now,
 };
@@ -43,7 +44,7 @@ pub(super) struct Writer {
     /// It was said that the file can't be written.
     failing: bool,
     /// What an earlier sensor left open is over.
-    settled: bool,
+    settled: Option<Settled>,
     forget_at: Instant,
     /// When the newest finding in the file had changed, and when that was read.
     newest: (i64, Instant),
@@ -60,7 +61,7 @@ impl Writer {
             every,
             look_at: now + every,
             failing: false,
-            settled: false,
+            settled: None,
             forget_at: now,
             newest: (unix_now(), now),
         };
@@ -79,8 +80,8 @@ impl Writer {
             self.look_after_file(&mut record);
             reports.into_iter().for_each(|report| record.append(report));
             self.flush(&mut record);
-            if settle {
-                self.settled = true;
+            if settle.is_some() {
+                self.settled = settle;
                 self.settle(&mut record);
             }
             self.forget(&mut record);
@@ -101,9 +102,9 @@ impl Writer {
     }
 
     /// What there is to do; `None` when there will be nothing more.
-    fn wait(&self) -> Option<(Vec<Report>, bool)> {
+    fn wait(&self) -> Option<(Vec<Report>, Option<Settled>)> {
         let work = lock(&self.shared.work);
-        let idle = |work: &mut Work| work.waiting.is_empty() && !work.settle && !work.closed;
+        let idle = |work: &mut Work| work.waiting.is_empty() && work.settle.is_none() && !work.closed;
         let mut work = if self.directory.is_some() {
             let waited = self.shared.handed_over.wait_timeout_while(work, self.every, idle);
             waited.unwrap_or_else(PoisonError::into_inner).0
@@ -111,13 +112,17 @@ impl Writer {
             let waited = self.shared.handed_over.wait_while(work, idle);
             waited.unwrap_or_else(PoisonError::into_inner)
         };
-        if work.closed && work.waiting.is_empty() && !work.settle {
+        if work.closed && work.waiting.is_empty() && work.settle.is_none() {
             return None;
         }
         let count = work.waiting.len().min(BATCH);
         let reports = work.waiting.drain(..count).collect();
         // Only when every state before it was kept.
-        let settle = work.waiting.is_empty() && std::mem::take(&mut work.settle);
+        let settle = if work.waiting.is_empty() {
+            work.settle.take()
+        } else {
+            None
+        };
         Some((reports, settle))
     }
 
@@ -134,9 +139,8 @@ impl Writer {
         if record.is_durable()
             && let Some(file) = &mut record.file
         {
-            match file.close_requested().and_then(|closed| Ok((closed, file.last()?))) {
-                Ok((0, _)) => {}
-                Ok((_, last)) => record.last = last,
+            match file.close_requested(record.last) {
+                Ok(last) => record.last = last,
                 Err(error) => debug!("findings can't be closed yet: {error}"),
             }
         }
@@ -151,7 +155,7 @@ impl Writer {
         // The directory may be another one by now, with another lock.
         self.disk = None;
         let mut open = || -> Result<Disk, StoreError> {
-            let mut disk = Disk::lock(&directory)?;
+            let mut disk = Disk::lock(&directory, Foreign::Refuse)?;
             let file = disk.open()?;
             let newest = file.newest_change().unwrap_or_default();
             self.newest = (newest.unwrap_or_else(unix_now), Instant::now());
@@ -163,13 +167,7 @@ impl Writer {
         match open() {
             Ok(disk) => {
                 self.disk = Some(disk);
-                if self.settled {
-                    self.settle(record);
-                }
-            }
-            Err(error @ StoreError::InUse { .. }) if !self.failing => {
-                warn!("{error}: this one keeps findings in memory, and what is not delivered ends with it");
-                self.directory = None;
+                self.settle(record);
             }
             Err(error) => self.fail(&error.to_string()),
         }
@@ -229,7 +227,8 @@ impl Writer {
 
     /// Ends what an earlier sensor left open and nobody has met again.
     fn settle(&mut self, record: &mut Record) {
-        let abandoned = record.abandoned().unwrap_or_else(|error| {
+        let Some(certain) = &self.settled else { return };
+        let abandoned = record.abandoned(certain).unwrap_or_else(|error| {
             warn!("findings that an earlier sensor left open can't be read: {error}");
             Vec::new()
         });

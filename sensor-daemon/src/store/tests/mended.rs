@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{SINK, deliver, finding, kept, start, start_retrying, wait_until};
+use crate::store::Settled;
 use crate::{
     detect::State,
     store::{FILE, Reader},
@@ -106,7 +107,7 @@ fn rows_that_can_not_be_read_are_counted_and_settle() {
         .unwrap();
         let store = start(directory.path());
         let mut follower = store.follow(SINK);
-        store.settle();
+        store.settle(Settled::All);
         // Hides nothing behind it.
         assert_eq!(
             deliver(&mut follower, 2),

@@ -17,6 +17,7 @@ use std::{
 };
 
 use super::{FILE, Filter, Follower, Peer, Place, Reader, Retention, Standing, Store};
+use crate::store::Settled;
 use crate::{
     detect::{Severity, State},
     finding::{
@@ -143,7 +144,7 @@ fn what_nobody_meets_again_is_over() {
     store.join();
     let store = start(directory.path());
     store.put(finding("b", State::Active));
-    store.settle();
+    store.settle(Settled::All);
     store.join();
     let states: Vec<_> = kept(directory.path())
         .into_iter()
