@@ -39,8 +39,9 @@ const POLL: Duration = Duration::from_millis(5);
 pub(super) struct Options {
     /// Where findings go, several times for several places: stdout; journald (systemd's journal, with fields to filter by);
     /// file=PATH (lines in the format of --format, opened anew on SIGHUP); syslog=unix:/dev/log, syslog=udp:HOST:PORT or
-    /// syslog=tcp:HOST:PORT (RFC 5424). One that does not take them for a while gets them later. Goes before all places of the
-    /// configuration file (`output`). Without either stdout, or journald where that is the journal and no format was asked for
+    /// syslog=tcp:HOST:PORT (RFC 5424). A place that takes no findings for a while gets them later. This option replaces all places
+    /// of the configuration file (`output`). If neither names a place, findings go to stdout; to journald if stdout is the journal
+    /// and no format was asked for
     #[arg(long, value_name = "PLACE")]
     output: Vec<Destination>,
     /// Directory in which findings are kept, and how far each output has come. Goes before the configuration file's ([store]
