@@ -15,7 +15,7 @@ use crate::{
 
 /// The width of a line, and what the columns before the peer take.
 const COLUMNS: usize = 80;
-const LEAD: usize = "ID       OPENED (UTC)     SEVERITY STATE ".len();
+const LEAD: usize = "ID       OPENED (UTC)     SEVERITY STATE  ".len();
 /// The widest column of peers. A longer address is cut: `explain` has the whole of it.
 const PEER_MAX: usize = 28;
 
@@ -39,9 +39,10 @@ impl Table {
 
     pub(super) fn row(&self, report: &Report) -> String {
         let incident = &report.incident;
-        let state = match incident.state {
-            State::Active => "open",
-            State::Inactive => "ended",
+        let state = match (&report.closed, incident.state) {
+            (Some(_), _) => "closed",
+            (None, State::Active) => "open",
+            (None, State::Inactive) => "ended",
         };
         let id: String = report.id.chars().take(8).collect();
         let opened = time::calendar(incident.opened, &report.host).strftime("%Y-%m-%d %H:%M");
@@ -61,7 +62,7 @@ impl Table {
         let gap = self.peer - peer.width();
         let rest = fit(&format!("{peer}{:gap$}  {what}", ""), COLUMNS - LEAD);
         format!(
-            "{id:<8} {opened:<16} {paint}{severity:<8}{reset} {state:<5} {}\n",
+            "{id:<8} {opened:<16} {paint}{severity:<8}{reset} {state:<6} {}\n",
             rest.trim_end()
         )
     }
@@ -87,7 +88,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        finding::tests::{report, reverse_shell},
+        finding::{
+            Closed,
+            tests::{report, reverse_shell},
+        },
         model::{Endpoint, Text},
     };
 
@@ -100,7 +104,11 @@ mod tests {
         incidents[2].shell.argv = vec![Text::from("bash\u{1b}[2J\n"), Text::from("\u{202e}x")];
         incidents[2].sockets[0].remote =
             Endpoint::Ip("[2001:db8:1111:2222:3333:4444:5555:6666]:65535".parse().unwrap());
-        let reports = incidents.map(|incident| report(&incident));
+        let mut reports = incidents.map(|incident| report(&incident));
+        reports[2].closed = Some(Closed {
+            unix_ns: 0,
+            reason: None,
+        });
         let table = Table::new(reports.iter(), false);
         let header = table.header();
         let at = |line: &str, word: &str| line.split_once(word).unwrap().0.width();
@@ -117,5 +125,9 @@ mod tests {
             assert!(!row.contains(|c: char| c.is_control() || c == '\u{202e}'), "{row:?}");
         }
         assert_eq!(at(&header, "PEER"), LEAD);
+        assert!(
+            table.row(&reports[2]).contains(" closed "),
+            "a closed finding is shown so"
+        );
     }
 }
